@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// The law of the house for Swift targets: Swift 6 mode, nothing imported by accident, no warnings.
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"), .treatAllWarnings(as: .error),
+]
+
+/// Kernels are optimised in debug builds too: tests run millions of them. Reductions may be reassociated
+/// (that is what makes them vector code); NaN and infinity keep their meaning.
+let kernelFlags: [CSetting] = [
+  .unsafeFlags([
+    "-O3", "-fno-math-errno", "-ffp-contract=fast", "-fassociative-math", "-fno-signed-zeros",
+    "-fno-trapping-math", "-Wall", "-Wextra", "-Werror", "-Wno-pass-failed",
+  ])
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "hadal",
+  products: [.executable(name: "hadal", targets: ["hadal"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // Layer 0: C, and modules that import nothing of ours.
+    .systemLibrary(name: "COpenBLAS", path: "Sources/COpenBLAS", pkgConfig: "openblas"),
+    .target(name: "CKernels", cSettings: kernelFlags),
+    library("Numerics", []),
+    library("Data", []),
+    // Layer 1: arrays, then what differentiates them.
+    library("Tensors", ["Numerics", "CKernels", "COpenBLAS"]),
+    library("Autograd", ["Tensors"]),
+    // Layer 2: the recipe.
+    library("Model", ["Autograd", "Tensors", "Numerics"]),
+    library("Optimization", ["Tensors"]),
+    library("Checkpoint", ["Tensors", crypto]),
+    // Layer 3: programs are made of these.
+    library("Training", ["Model", "Optimization", "Checkpoint", "Data", "Autograd", "Tensors", "Numerics", yams]),
+    library("Generation", ["Model", "Checkpoint", "Data", "Autograd", "Tensors", "Numerics"]),
+    .executableTarget(
+      name: "hadal",
+      dependencies: [
+        "Training", "Generation", "Model", "Optimization", "Checkpoint", "Data", "Autograd", "Tensors",
+        "Numerics", arguments,
+      ], swiftSettings: strict),
+  ]
+)
