@@ -1,0 +1,42 @@
+package import Tensors
+
+/// An operation and its derivative, stated side by side, one a file.
+///
+/// The derivative comes in two parts because a pipeline schedule runs them at different times: `inputGradient` is on
+/// the critical path, `weightGradient` may be put off. An operation has one differentiable output.
+package protocol Operation {
+  /// Variables, parameters and settings. What backward needs of them it reads again from here.
+  associatedtype Inputs
+  /// What forward keeps for backward beside its inputs, and results that are not differentiated.
+  associatedtype Saved
+  /// What `inputGradient` leaves for `weightGradient`.
+  associatedtype Carried = Void
+
+  static var name: String { get }
+
+  /// The inputs that receive gradients, in the order of `inputGradient`'s result.
+  static func variables(_ inputs: Inputs) -> [Variable]
+
+  /// - Parameter recording: whether a backward pass will follow.
+  static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved)
+
+  /// The gradients by ``variables(_:)``.
+  static func inputGradient(
+    _ outputGradient: Tensor, _ inputs: Inputs, _ saved: Saved
+  ) -> (gradients: [Tensor], carried: Carried)
+
+  /// Adds to the gradients of the parameters among the inputs. Operations without parameters have none.
+  static func weightGradient(_ outputGradient: Tensor, _ inputs: Inputs, _ saved: Saved, _ carried: Carried)
+}
+
+extension Operation {
+  package static func weightGradient(_: Tensor, _: Inputs, _: Saved, _: Carried) {}
+}
+
+/// Every operation there is. The gradient test walks this list, and another test compares it with the files.
+package var allOperations: [any Operation.Type] {
+  [
+    Addition.self, Columns.self, Concatenation.self, CrossEntropyHead.self, Embedding.self, Experts.self,
+    LatentAttention.self, Linear.self, RMSNorm.self, RowMask.self, Router.self, SwiGLU.self,
+  ]
+}

@@ -1,0 +1,63 @@
+package import Tensors
+
+/// The routed experts: `y_t = Σ_k w_tk · FFN_{i_tk}(x_t)`, `FFN(x) = W_down (silu(W_gate x) · W_up x)`.
+///
+/// `x [T, D]`, weights `[T, K]`, `W_gate_up [E, 2I, D]`, `W_down [E, D, I]`, `y [T, D]`. The weight enters before the
+/// down projection, so y is an unweighted sum and dL/dw is local to the expert; no token is ever dropped. Kept for
+/// backward: the gate and up projections of each row; SwiGLU is recomputed.
+/// Source: DeepSeek-V3, arXiv:2412.19437, equation 12; specification §1.8, §3.9.
+package enum Experts: Operation {
+  package struct Inputs {
+    package let x, weights: Variable
+    package let plan: RoutingPlan
+    package let gateUp, down: Parameter
+
+    package init(x: Variable, weights: Variable, plan: RoutingPlan, gateUp: Parameter, down: Parameter) {
+      (self.x, self.weights, self.plan, self.gateUp, self.down) = (x, weights, plan, gateUp, down)
+    }
+
+    /// The weight of each row, in the order of the experts.
+    fileprivate var rowWeights: Tensor {
+      gatherRows(weights.value.reshaped([weights.value.count, 1]), plan.slots).reshaped([plan.slots.count])
+    }
+  }
+
+  /// Of R = T·K rows: h `[R, 2I]`.
+  package typealias Saved = Tensor
+  /// `dh [R, 2I]`, `a [R, I]`, `dy [R, D]`.
+  package typealias Carried = (dh: Tensor, a: Tensor, dyRows: Tensor)
+  package static let name = "experts"
+
+  package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x, inputs.weights] }
+
+  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
+    let plan = inputs.plan
+    let xRows = gatherRows(inputs.x.value, plan.tokens)
+    let h = groupedMatmul(xRows, inputs.gateUp.value, .nt, offsets: plan.offsets)
+    let a = swiglu(h, weight: inputs.rowWeights)
+    let yRows = groupedMatmul(a, inputs.down.value, .nt, offsets: plan.offsets)
+    return (combineRows(yRows, positions: plan.positions), h)
+  }
+
+  package static func inputGradient(
+    _ dy: Tensor, _ inputs: Inputs, _ h: Saved
+  ) -> (gradients: [Tensor], carried: Carried) {
+    let plan = inputs.plan
+    let dyRows = gatherRows(dy, plan.tokens)
+    let da = groupedMatmul(dyRows, inputs.down.value, .nn, offsets: plan.offsets)
+    let (dh, dweight, a) = swigluGradient(da, h, weight: inputs.rowWeights)
+    guard let dweight, let a else { preconditionFailure("SwiGLU with a weight gives its gradient") }
+    let dxRows = groupedMatmul(dh, inputs.gateUp.value, .nn, offsets: plan.offsets)
+    let flat = plan.positions.reshaped([plan.positions.count])
+    let dWeights = gatherRows(dweight.reshaped([dweight.count, 1]), flat).reshaped(inputs.weights.value.shape)
+    return ([combineRows(dxRows, positions: plan.positions), dWeights], (dh, a, dyRows))
+  }
+
+  /// `dW_down[e] += dy_eᵀ a_e`, `dW_gate_up[e] += dh_eᵀ x_e`
+  package static func weightGradient(_ dy: Tensor, _ inputs: Inputs, _ h: Saved, _ carried: Carried) {
+    let plan = inputs.plan
+    groupedWeightGradient(carried.dyRows, carried.a, offsets: plan.offsets, addingTo: inputs.down.gradient)
+    let xRows = gatherRows(inputs.x.value, plan.tokens)
+    groupedWeightGradient(carried.dh, xRows, offsets: plan.offsets, addingTo: inputs.gateUp.gradient)
+  }
+}

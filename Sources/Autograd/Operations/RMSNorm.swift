@@ -1,0 +1,28 @@
+package import Tensors
+
+/// `y = x / √(mean(x²) + ε) · gain`, rows `x [T, D]`, `gain [D]` float32; statistics and sums in float32.
+/// Source: Zhang and Sennrich, arXiv:1910.07467, equation 4.
+package enum RMSNorm: Operation {
+  package typealias Inputs = (x: Variable, gain: Parameter, epsilon: Float)
+  package static let name = "RMSNorm"
+
+  package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x] }
+
+  /// Saves `rstd [T]`.
+  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Tensor) {
+    let (y, rstd) = rmsNorm(inputs.x.value, gain: inputs.gain.master, epsilon: inputs.epsilon)
+    return (y, rstd)
+  }
+
+  /// `dx = rstd · (g dy − x rstd² mean(g dy x))`
+  package static func inputGradient(
+    _ dyTD: Tensor, _ inputs: Inputs, _ rstd: Tensor
+  ) -> (gradients: [Tensor], carried: Void) {
+    ([rmsNormInputGradient(dyTD, inputs.x.value, gain: inputs.gain.master, rstd: rstd)], ())
+  }
+
+  /// `dgain += Σ_t dy x rstd`
+  package static func weightGradient(_ dyTD: Tensor, _ inputs: Inputs, _ rstd: Tensor, _ carried: Void) {
+    rmsNormGainGradient(dyTD, inputs.x.value, rstd: rstd, addingTo: inputs.gain.gradient)
+  }
+}

@@ -1,0 +1,68 @@
+package import Tensors
+
+/// Weight gradients that a schedule may put off.
+package struct WeightWork {
+  package let operation: String
+  package let run: () -> Void
+}
+
+/// Records the operations of one micro-batch on one stage, and runs them backward.
+///
+/// There is no global graph: several tapes are alive at once in a pipeline, and dropping one frees its activations.
+package final class Tape {
+  package let device: Device
+  /// False for evaluation and generation: nothing is kept.
+  package let isRecording: Bool
+  private var entries: [any TapeEntry] = []
+
+  package init(on device: Device, isRecording: Bool = true) {
+    (self.device, self.isRecording) = (device, isRecording)
+  }
+
+  /// Runs an operation forward and records it.
+  package func apply<Op: Operation>(_: Op.Type, _ inputs: Op.Inputs) -> (output: Variable, saved: Op.Saved) {
+    let (value, saved) = Op.forward(inputs, recording: isRecording)
+    guard isRecording else { return (Variable(value), saved) }
+    let output = Variable(value) { Op.forward(inputs, recording: true).output }
+    entries.append(Entry<Op>(inputs: inputs, saved: saved, output: output))
+    return (output, saved)
+  }
+
+  /// Runs backward from the given gradients to every input and parameter; the tape is empty afterwards.
+  ///
+  /// - Parameter deferring: put the weight gradients off: they are returned, oldest use last, instead of run.
+  @discardableResult
+  package func backward(from roots: [(Variable, Tensor)], deferring: Bool = false) -> [WeightWork] {
+    precondition(isRecording, "backward on a tape that did not record")
+    for (variable, gradient) in roots { variable.accumulate(gradient) }
+    var owed: [WeightWork] = []
+    while let entry = entries.popLast() {
+      guard let work = entry.backward() else { continue }
+      if deferring { owed.append(work) } else { work.run() }
+    }
+    return owed
+  }
+}
+
+@available(*, unavailable)
+extension Tape: Sendable {}
+
+private protocol TapeEntry {
+  /// Sends the output's gradient to the inputs; nil when none arrived (the output was not used).
+  func backward() -> WeightWork?
+}
+
+private struct Entry<Op: Operation>: TapeEntry {
+  let inputs: Op.Inputs
+  let saved: Op.Saved
+  let output: Variable
+
+  func backward() -> WeightWork? {
+    guard let gradient = output.takeGradient() else { return nil }
+    let (gradients, carried) = Op.inputGradient(gradient, inputs, saved)
+    for (variable, gradient) in zip(Op.variables(inputs), gradients) { variable.accumulate(gradient) }
+    return WeightWork(operation: Op.name) { [inputs, saved] in
+      Op.weightGradient(gradient, inputs, saved, carried)
+    }
+  }
+}

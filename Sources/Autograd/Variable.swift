@@ -1,0 +1,45 @@
+package import Tensors
+
+/// A value on a tape, and the gradient that has arrived for it so far.
+package final class Variable {
+  private var stored: Tensor?
+  private let recipe: (() -> Tensor)?
+  package private(set) var gradient: Tensor?
+
+  /// - Parameter recipe: computes the value again after ``forget()``; nil when it must be kept.
+  package init(_ value: Tensor, recipe: (() -> Tensor)? = nil) {
+    (stored, self.recipe) = (value, recipe)
+  }
+
+  /// The value; computed again, once, when it was forgotten.
+  package var value: Tensor {
+    if let stored { return stored }
+    guard let recipe else { preconditionFailure("a variable without a recipe was forgotten") }
+    let value = recipe()
+    stored = value
+    return value
+  }
+
+  /// Gives the value's memory back; backward computes it again (activation recomputation).
+  package func forget() {
+    if recipe != nil { stored = nil }
+  }
+
+  /// Adds to the gradient. Memory that others still read (a gradient that went to two inputs) is not overwritten.
+  package func accumulate(_ addend: Tensor) {
+    guard var sum = gradient else { return gradient = addend }
+    gradient = nil
+    if sum.isUniquelyOwned() {
+      add(sum, addend, into: sum)
+      gradient = sum
+    } else {
+      gradient = add(sum, addend)
+    }
+  }
+
+  /// Hands the gradient over: nothing arrives after an operation has run backward.
+  func takeGradient() -> Tensor? {
+    defer { gradient = nil }
+    return gradient
+  }
+}

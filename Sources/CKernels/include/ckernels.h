@@ -1,0 +1,104 @@
+// SIMD micro-kernels: no allocation, no threads, no policy. Callers split the rows over threads.
+//
+// Every kernel exists once in families/*.inc and is compiled for each instruction-set level; a level is a table of
+// function pointers. Kernels that read or write activations exist for each storage type as well (float32, bfloat16);
+// all arithmetic and every sum is float32 unless a comment says otherwise.
+//
+// ld… is the distance between rows in elements. T tokens, D width, E experts, K selected experts, V vocabulary.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// Which experts a token may use, and how its weights follow from the scores.
+typedef struct {
+  int32_t experts, selected, groups, kept_groups;
+  /// Group score: sum of the two largest biased scores (V3), or the largest (V2).
+  bool group_score_is_top2;
+  bool softmax, normalize;
+  float scale;
+} hadal_router_settings;
+
+/// The scalars of one AdamW step. `step_size` = lr / (1 - beta1^t), `v_scale` = 1 / sqrt(1 - beta2^t).
+typedef struct {
+  float gradient_scale, decay, beta1, beta2, step_size, v_scale, epsilon;
+} hadal_adamw_scalars;
+
+/// Kernels whose arrays `x`, `y`, … are of one storage type.
+typedef struct {
+  /// y = x · rstd · gain, rstd = 1 / sqrt(mean(x²) + epsilon).
+  void (*rms_norm)(const void *x, size_t ldx, const float *gain, void *y, size_t ldy, float *rstd, size_t rows,
+                   size_t width, float epsilon);
+  /// dx = rstd · (g·dy − x · rstd² · mean(g·dy·x)).
+  void (*rms_norm_input_gradient)(const void *dy, const void *x, const float *gain, const float *rstd, void *dx,
+                                  size_t rows, size_t width);
+  /// dgain[c] += Σ_rows dy·x·rstd for the columns begin..<end of rows that are `width` wide.
+  void (*rms_norm_gain_gradient)(const void *dy, const void *x, const float *rstd, float *dgain, size_t rows,
+                                 size_t width, size_t begin, size_t end);
+  /// a = weight[row] · silu(h[:, :I]) · h[:, I:]; weight may be NULL (then 1).
+  void (*swiglu)(const void *h, const float *weight, void *a, size_t rows, size_t inner);
+  /// dh from da; also, where not NULL, the recomputed a, and dweight[row] = Σ da · silu(gate) · up.
+  void (*swiglu_gradient)(const void *da, const void *h, const float *weight, void *dh, void *a, float *dweight,
+                          size_t rows, size_t inner);
+  void (*add)(const void *a, const void *b, void *y, size_t count);
+  /// y[i] = x[index[i]], row by row.
+  void (*gather_rows)(const void *x, const int32_t *index, void *y, size_t rows, size_t width);
+  /// y[t] = Σ_k x[position[t·K + k]].
+  void (*combine_rows)(const void *x, const int32_t *position, void *y, size_t rows, size_t selected, size_t width);
+  /// sum[id] += Σ of the rows x[token[i]], begin ≤ i < end (tokens that share one id).
+  void (*sum_rows)(const void *x, const int32_t *token, size_t begin, size_t end, float *sum, size_t width);
+  /// Copies columns between matrices of different row lengths.
+  void (*copy_columns)(const void *x, size_t ldx, void *y, size_t ldy, size_t rows, size_t width);
+  void (*to_float)(const void *x, float *y, size_t count);
+  void (*from_float)(const float *x, void *y, size_t count);
+  /// y[r] = [x[r, :nope] | rotate(rope[r])] as float32; the rotated part is laid out [real | imaginary].
+  void (*pack_rotated)(const void *x, size_t ldx, size_t nope, const void *rope, size_t ldr, size_t half,
+                       const float *cosine, const float *sine, bool interleaved, float *y, size_t rows);
+  /// The transpose of pack_rotated: stores y's plain part to dx, and the rotation undone to drope.
+  void (*unpack_rotated)(const float *y, void *dx, size_t ldx, size_t nope, void *drope, size_t ldr, size_t half,
+                         const float *cosine, const float *sine, bool interleaved, size_t rows);
+  /// Copies `width` columns to and from a float32 matrix.
+  void (*pack_float)(const void *x, size_t ldx, float *y, size_t ldy, size_t rows, size_t width);
+  void (*unpack_float)(const float *y, size_t ldy, void *x, size_t ldx, size_t rows, size_t width);
+  /// One AdamW step; master and gradient float32, the moments of this storage type.
+  void (*adamw)(float *master, const float *gradient, void *m, void *v, size_t count, const hadal_adamw_scalars *s);
+} hadal_typed_kernels;
+
+typedef struct {
+  const char *name;
+  hadal_typed_kernels float32, bfloat16;
+  /// Causal softmax in place: row i of s [rows, lds] sees columns 0...first+i; the rest becomes 0.
+  /// s ← exp(scale·s − lse), lse[i] = log Σ exp(scale·s).
+  void (*causal_softmax)(float *s, size_t lds, size_t rows, size_t first, size_t columns, float scale, float *lse);
+  /// Recomputes p = exp(scale·s − lse) in place of s, and ds = p · (dp − delta) · scale in place of dp.
+  void (*causal_softmax_gradient)(float *s, float *dp, size_t lds, size_t rows, size_t first, size_t columns,
+                                  float scale, const float *lse, const float *delta);
+  /// delta[r] = Σ a·b over a row.
+  void (*row_dot)(const float *a, const float *b, size_t rows, size_t width, float *delta);
+  /// Per row: loss = logsumexp − logit[label]; logits ← (softmax − onehot) · row_scale when `gradient`.
+  /// A negative label is ignored: loss 0, gradient 0.
+  void (*cross_entropy)(float *logits, size_t rows, size_t vocabulary, const int32_t *label, const float *row_scale,
+                        bool gradient, float *loss);
+  /// scores = sigmoid or softmax of logits, in place, [rows, E].
+  void (*router_scores)(float *logits, size_t rows, const hadal_router_settings *settings);
+  /// index [rows, K] (descending biased score, ties to the lower expert), weight [rows, K].
+  void (*router_select)(const float *scores, const float *bias, size_t rows, const hadal_router_settings *settings,
+                        int32_t *index, float *weight);
+  /// dlogits [rows, E] from dweight [rows, K], plus the balance losses' dL/ds' of `balance` [E] (may be NULL).
+  void (*router_gradient)(const float *scores, const int32_t *index, const float *dweight, const float *balance,
+                          size_t rows, const hadal_router_settings *settings, float *dlogits);
+  /// s'_i = s_i / Σ_j s_j added up over rows into sum [E] (float64); and the raw top-K counted into count [E].
+  void (*router_statistics)(const float *scores, size_t rows, const hadal_router_settings *settings, double *sum,
+                            int64_t *count);
+  void (*add_float)(const float *a, float *y, size_t count);
+  void (*scale_float)(float *x, float factor, size_t count);
+  /// Σ x² in float64.
+  double (*sum_of_squares)(const float *x, size_t count);
+  /// Index of the first value that is NaN or infinite, or count.
+  size_t (*first_non_finite)(const float *x, size_t count);
+} hadal_kernels;
+
+/// The levels that this build knows, best first; NULL ends the list.
+const hadal_kernels *const *hadal_levels(void);
+/// Whether this processor can run the level.
+bool hadal_level_is_supported(const hadal_kernels *level);

@@ -1,0 +1,53 @@
+internal import Autograd
+internal import Tensors
+
+/// One transformer block, pre-norm: `x += Attention(norm(x)); x += FFN(norm(x))`.
+package struct Block {
+  private enum FeedForwardPart {
+    case dense(FeedForward)
+    case experts(MixtureOfExperts)
+  }
+
+  private let attention: Attention
+  private let attentionNorm, feedForwardNorm: Parameter
+  private let feedForward: FeedForwardPart
+  private let epsilon: Float
+  private let layer: Int
+
+  init(_ configuration: ModelConfiguration, layer: Int, _ factory: ParameterFactory, prefix: String) {
+    let c = configuration
+    attentionNorm = factory.gain(prefix + ".input_layernorm", c.hiddenSize)
+    attention = Attention(c, layer: layer, factory, prefix: prefix)
+    feedForwardNorm = factory.gain(prefix + ".post_attention_layernorm", c.hiddenSize)
+    feedForward =
+      c.isMixtureOfExperts(layer: layer)
+      ? .experts(MixtureOfExperts(c, layer: layer, factory, prefix: prefix))
+      : .dense(FeedForward(inner: c.intermediateSize, width: c.hiddenSize, factory, prefix: prefix + ".mlp"))
+    (epsilon, self.layer) = (c.rmsNormEps, layer)
+  }
+
+  /// The layer's experts, where it has any.
+  package var experts: MixtureOfExperts? {
+    if case .experts(let experts) = feedForward { experts } else { nil }
+  }
+
+  func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
+    let tape = context.tape
+    let attentionInput = tape.apply(RMSNorm.self, (x, attentionNorm, epsilon)).output
+    let attended = attention(attentionInput, context)
+    context.observe?("attn_out.\(layer)", attended.value)
+    context.release(.norms, attentionInput)
+    let middle = tape.apply(Addition.self, (x, attended)).output
+    let input = tape.apply(RMSNorm.self, (middle, feedForwardNorm, epsilon)).output
+    let fed =
+      switch feedForward {
+      case .dense(let dense): dense(input, context)
+      case .experts(let experts): experts(input, context)
+      }
+    context.observe?("mlp_out.\(layer)", fed.value)
+    context.release(.norms, input)
+    let y = tape.apply(Addition.self, (middle, fed)).output
+    context.observe?("layer_out.\(layer)", y.value)
+    return y
+  }
+}

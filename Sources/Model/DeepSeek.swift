@@ -1,0 +1,114 @@
+package import Autograd
+package import Tensors
+
+/// The whole model: embedding, blocks, final norm, head, and the multi-token-prediction modules beside them.
+/// Source: DeepSeek-V3, arXiv:2412.19437, §2; tensor names are those of HF `deepseek_v3`.
+package final class DeepSeek {
+  package let configuration: ModelConfiguration
+  package let device: Device
+  package let parameters: [Parameter]
+  /// Router biases by name.
+  package let buffers: [(name: String, tensor: Tensor)]
+  package let blocks: [Block]
+  package let predictors: [MultiTokenPrediction]
+  private let embedding, finalNorm, head: Parameter
+  private var tables: [Int: RotaryTable] = [:]
+
+  /// - Parameters:
+  ///   - compute: what matrices and activations are stored in.
+  ///   - multiTokenPrediction: whether the modules beside the main model are built.
+  package init(
+    _ configuration: ModelConfiguration, compute: DType, multiTokenPrediction: Bool = true, on device: Device
+  ) {
+    let (c, factory) = (configuration, ParameterFactory(on: device, compute: compute))
+    embedding = factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize])
+    blocks = (0..<c.numHiddenLayers).map { Block(c, layer: $0, factory, prefix: "model.layers.\($0)") }
+    finalNorm = factory.gain("model.norm", c.hiddenSize)
+    head = factory.matrix("lm_head", [c.vocabSize, c.hiddenSize])
+    predictors =
+      !multiTokenPrediction || c.numNextnPredictLayers == 0
+      ? [] : (1...c.numNextnPredictLayers).map { MultiTokenPrediction(c, depth: $0, factory) }
+    (self.configuration, self.device) = (configuration, device)
+    (parameters, buffers) = (factory.parameters, factory.buffers)
+  }
+
+  /// Layers with experts, main ones first.
+  package var expertLayers: [MixtureOfExperts] {
+    (blocks + predictors.map(\.block)).compactMap(\.experts)
+  }
+
+  /// cos and sin for positions below `length`; made once a length.
+  package func rotaryTable(_ length: Int) -> RotaryTable {
+    if let table = tables[length] { return table }
+    let table = RotaryTable(
+      positions: length, frequencies: configuration.ropeInverseFrequencies(),
+      magnitude: configuration.attentionFactor, on: device)
+    tables[length] = table
+    return table
+  }
+
+  /// The hidden states after the final norm, `[B·S, D]`.
+  package func hiddenStates(_ ids: [Int32], _ context: ForwardContext) -> Variable {
+    let tape = context.tape
+    var x = tape.apply(Embedding.self, (ids, embedding)).output
+    context.observe?("embed", x.value)
+    for block in blocks { x = block(x, context) }
+    let y = tape.apply(RMSNorm.self, (x, finalNorm, configuration.rmsNormEps)).output
+    context.observe?("final_norm", y.value)
+    context.cache?.count += context.length
+    return y
+  }
+
+  /// Logits of hidden states, `[T, V]` float32. For probing and sampling; training never holds them all.
+  package func logits(_ hidden: Tensor) -> Tensor {
+    matmul(hidden, head.value, .nt, output: .float32)
+  }
+
+  /// Forward pass and losses of a micro-batch.
+  ///
+  /// - Returns: the roots of the backward pass (each with gradient 1), what the tokens' losses add up to, and the
+  ///   hidden states after the final norm.
+  package func losses(
+    _ batch: MicroBatch, _ objective: Objective, _ context: ForwardContext
+  ) -> (roots: [Variable], sums: LossSums, hidden: Tensor) {
+    var sums = LossSums(depths: predictors.count)
+    var hidden = hiddenStates(batch.inputs, context)
+    let final = hidden.value
+    var roots: [Variable] = []
+    for depth in 0...predictors.count {
+      var labels = batch.labels
+      if depth > 0 {
+        let shifted = batch.shifted(by: depth)
+        labels = shifted.labels
+        hidden = predictors[depth - 1](
+          hidden, ids: shifted.ids, keeps: shifted.keeps, embedding: embedding, context)
+      }
+      let (loss, sum) = headLoss(hidden, labels, scale: objective.tokenScale(depth: depth), context)
+      roots.append(loss)
+      sums.tokens[depth] = sum
+    }
+    sums.balance = context.routing.reduce(0) { $0 + $1.balanceLoss }
+    return (roots, sums, final)
+  }
+
+  private func headLoss(
+    _ hidden: Variable, _ labels: [Int32], scale: Float, _ context: ForwardContext
+  ) -> (Variable, Double) {
+    let inputs = CrossEntropyHead.Inputs(
+      h: hidden, weight: head, labels: Tensor([labels.count], labels, on: device),
+      scale: Tensor([labels.count], [Float](repeating: scale, count: labels.count), on: device))
+    let (loss, saved) = context.tape.apply(CrossEntropyHead.self, inputs)
+    return (loss, saved.losses.floats.reduce(0.0) { $0 + Double($1) })
+  }
+}
+
+@available(*, unavailable)
+extension DeepSeek: Sendable {}
+
+extension DeepSeek {
+  /// Everything that a checkpoint of the weights holds, under its checkpoint name, float32.
+  package var namedTensors: [(name: String, tensor: Tensor)] {
+    parameters.flatMap { parameter in parameter.parts.map { ($0.name, parameter.master(of: $0)) } }
+      + buffers.map { ($0.name, $0.tensor) }
+  }
+}

@@ -1,0 +1,87 @@
+package import Autograd
+package import Tensors
+
+/// Which activations are computed again in backward instead of kept, as DeepSeek-V3 does (§3.2.3).
+/// Routing is never computed again, so that nothing is counted twice.
+package struct Recomputation: OptionSet, Sendable, Hashable {
+  package let rawValue: Int
+  package init(rawValue: Int) { self.rawValue = rawValue }
+
+  /// Every RMSNorm's output.
+  package static let norms = Recomputation(rawValue: 1)
+  /// The outputs of q_b and kv_b.
+  package static let upProjections = Recomputation(rawValue: 2)
+  /// The outputs of SwiGLU in dense layers and shared experts (routed experts always recompute theirs).
+  package static let swiglu = Recomputation(rawValue: 4)
+}
+
+/// What one forward pass carries from layer to layer.
+package final class ForwardContext {
+  package let tape: Tape
+  /// B sequences of S tokens, one after the other.
+  package let sequences, length: Int
+  package let table: RotaryTable
+  package let recomputation: Recomputation
+  package let balance: BalanceLosses
+  /// Keys and values of earlier tokens; nil in training.
+  package let cache: KeyValueCache?
+  /// Sees intermediate results by name (`layer_out.3`); for tests and debugging.
+  package let observe: ((String, Tensor) -> Void)?
+  /// What each layer with experts decided, in the order of the layers.
+  package private(set) var routing: [LayerRouting] = []
+
+  package init(
+    tape: Tape, sequences: Int, length: Int, table: RotaryTable, recomputation: Recomputation = [],
+    balance: BalanceLosses = BalanceLosses(), cache: KeyValueCache? = nil,
+    observe: ((String, Tensor) -> Void)? = nil
+  ) {
+    (self.tape, self.sequences, self.length, self.table) = (tape, sequences, length, table)
+    (self.recomputation, self.balance, self.cache, self.observe) = (recomputation, balance, cache, observe)
+  }
+
+  func note(_ routing: LayerRouting) { self.routing.append(routing) }
+
+  /// Drops activations that the recomputation policy names.
+  func release(_ what: Recomputation, _ variables: Variable...) {
+    guard recomputation.contains(what), tape.isRecording else { return }
+    for variable in variables { variable.forget() }
+  }
+}
+
+/// The routing of one layer in one micro-batch.
+package struct LayerRouting {
+  package let layer: Int
+  package let selection: RouterSelection
+  /// Tokens that each expert received.
+  package let counts: [Int]
+  package let balanceLoss: Double
+}
+
+/// Keys and values of the tokens so far, one sequence, in the form that attention reads.
+package final class KeyValueCache {
+  package let capacity: Int
+  /// Tokens stored; advanced by the model after a forward pass.
+  package internal(set) var count = 0
+  private var layers: [Int: (kv: Tensor, kr: Tensor)] = [:]
+
+  package init(capacity: Int) { self.capacity = capacity }
+
+  /// Appends the new tokens' rows, and returns those of all tokens so far.
+  func append(layer: Int, kv: Tensor, kr: Tensor) -> (kv: Tensor, kr: Tensor) {
+    let total = count + kv.rows
+    precondition(total <= capacity, "\(total) tokens in a cache for \(capacity)")
+    let store =
+      layers[layer]
+      ?? (
+        Tensor([capacity, kv.columns], kv.dtype, on: kv.device),
+        Tensor([capacity, kr.columns], kr.dtype, on: kr.device)
+      )
+    layers[layer] = store
+    return (Self.extend(store.kv, kv, from: count), Self.extend(store.kr, kr, from: count))
+  }
+
+  private static func extend(_ store: Tensor, _ rows: Tensor, from first: Int) -> Tensor {
+    store.row(first).copyMemory(from: rows.pointer, byteCount: rows.byteCount)
+    return store.view(at: 0, [first + rows.rows, store.columns])
+  }
+}

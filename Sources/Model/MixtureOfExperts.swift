@@ -1,0 +1,55 @@
+internal import Autograd
+package import Tensors
+
+/// Routed experts, shared experts and the router: `y = Σ_i w_i FFN_i(x) + FFN_shared(x)`.
+/// Source: DeepSeek-V3, arXiv:2412.19437, equations 12 to 16.
+package struct MixtureOfExperts {
+  private let gate, gateUp, down: Parameter
+  private let shared: FeedForward?
+  private let settings: RouterSettings
+  /// Added to the scores for selection only; float32 `[E]`.
+  package let bias: Tensor
+  package let layer: Int
+
+  init(_ configuration: ModelConfiguration, layer: Int, _ factory: ParameterFactory, prefix: String) {
+    let (c, name) = (configuration, prefix + ".mlp")
+    let (d, inner) = (c.hiddenSize, c.moeIntermediateSize)
+    gate = factory.matrix(name + ".gate", [c.nRoutedExperts, d], compute: .float32)
+    bias =
+      c.hasRouterBias
+      ? factory.buffer(name + ".gate.e_score_correction_bias", c.nRoutedExperts)
+      : Tensor.zeros([c.nRoutedExperts], on: factory.device)
+    gateUp = factory.expertGateUp(name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d)
+    down = factory.expertDown(name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d)
+    shared =
+      c.nSharedExperts == 0
+      ? nil
+      : FeedForward(inner: c.nSharedExperts * inner, width: d, factory, prefix: name + ".shared_experts")
+    settings = RouterSettings(c)
+    self.layer = layer
+  }
+
+  func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
+    let inputs = Router.Inputs(x: x, gate: gate, bias: bias, settings: settings, balance: context.balance)
+    let (weights, routed) = context.tape.apply(Router.self, inputs)
+    context.note(
+      LayerRouting(
+        layer: layer, selection: routed.selection, counts: routed.plan.counts, balanceLoss: routed.balanceLoss))
+    let y = context.tape.apply(
+      Experts.self, Experts.Inputs(x: x, weights: weights, plan: routed.plan, gateUp: gateUp, down: down)
+    ).output
+    guard let shared else { return y }
+    return context.tape.apply(Addition.self, (y, shared(x, context))).output
+  }
+}
+
+extension RouterSettings {
+  /// The router of a model's layers.
+  package init(_ c: ModelConfiguration) {
+    self.init(
+      experts: c.nRoutedExperts, selected: c.numExpertsPerTok, groups: c.routingGroups,
+      keptGroups: c.topkMethod == .greedy ? 1 : c.topkGroup,
+      groupScore: c.topkMethod == .noauxTC ? .topTwoSum : .maximum, softmax: c.scoringFunc == .softmax,
+      normalize: c.normTopkProb, scale: c.routedScalingFactor)
+  }
+}

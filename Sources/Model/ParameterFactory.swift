@@ -1,0 +1,72 @@
+package import Autograd
+package import Tensors
+
+/// Makes a model's parameters and remembers them in a fixed order: no reflection.
+package final class ParameterFactory {
+  package let device: Device
+  /// What matrices are read in; norm gains, routers and biases stay float32.
+  package let compute: DType
+  package private(set) var parameters: [Parameter] = []
+  /// The routers' biases: float32, outside of the optimizer, saved with the checkpoint.
+  package private(set) var buffers: [(name: String, tensor: Tensor)] = []
+
+  package init(on device: Device, compute: DType) {
+    (self.device, self.compute) = (device, compute)
+  }
+
+  /// One tensor of the checkpoint, `[N, K]`.
+  func matrix(_ name: String, _ shape: [Int], compute: DType? = nil) -> Parameter {
+    let part = Parameter.Part(name: name + ".weight", offset: 0, shape: shape)
+    return register(Parameter(name: name, parts: [part], shape: shape, compute: compute ?? self.compute, on: device))
+  }
+
+  /// A norm's gain, `[D]`.
+  func gain(_ name: String, _ width: Int) -> Parameter { matrix(name, [width], compute: .float32) }
+
+  /// Gate and up projection in one array `[2I, D]`, gate first.
+  func gateUp(_ prefix: String, inner: Int, width: Int) -> Parameter {
+    let parts = Self.gateUpParts(prefix, at: 0, inner: inner, width: width)
+    let name = prefix + ".gate_up_proj"
+    return register(Parameter(name: name, parts: parts, shape: [2 * inner, width], compute: compute, on: device))
+  }
+
+  /// Gate and up projections of all experts, `[E, 2I, D]`.
+  func expertGateUp(_ prefix: String, experts: Int, inner: Int, width: Int) -> Parameter {
+    let parts = (0..<experts).flatMap { e in
+      Self.gateUpParts("\(prefix).\(e)", at: e * 2 * inner * width, inner: inner, width: width)
+    }
+    let (name, shape) = (prefix + ".gate_up_proj", [experts, 2 * inner, width])
+    return register(Parameter(name: name, parts: parts, shape: shape, compute: compute, on: device))
+  }
+
+  /// Down projections of all experts, `[E, D, I]`.
+  func expertDown(_ prefix: String, experts: Int, inner: Int, width: Int) -> Parameter {
+    let parts = (0..<experts).map { e in
+      Parameter.Part(
+        name: "\(prefix).\(e).down_proj.weight", offset: e * inner * width, shape: [width, inner])
+    }
+    let (name, shape) = (prefix + ".down_proj", [experts, width, inner])
+    return register(Parameter(name: name, parts: parts, shape: shape, compute: compute, on: device))
+  }
+
+  /// A float32 array that no gradient reaches; zeros at first.
+  func buffer(_ name: String, _ count: Int) -> Tensor {
+    let tensor = Tensor.zeros([count], on: device)
+    buffers.append((name, tensor))
+    return tensor
+  }
+
+  private func register(_ parameter: Parameter) -> Parameter {
+    parameters.append(parameter)
+    return parameter
+  }
+
+  private static func gateUpParts(
+    _ prefix: String, at offset: Int, inner: Int, width: Int
+  ) -> [Parameter.Part] {
+    ["gate_proj", "up_proj"].enumerated().map { i, name in
+      Parameter.Part(
+        name: "\(prefix).\(name).weight", offset: offset + i * inner * width, shape: [inner, width])
+    }
+  }
+}

@@ -1,0 +1,62 @@
+package import CKernels
+internal import COpenBLAS
+internal import Foundation
+
+/// Where tensors live and who computes on them: memory pool, worker threads and the kernels for this processor.
+/// One a rank; every tensor knows its device, so nothing here is global.
+package final class Device {
+  package let pool = MemoryPool()
+  package let workers: WorkerPool
+  package let kernels: UnsafePointer<hadal_kernels>
+
+  /// The name of the instruction-set level in use: `avx512`, `avx2` or `portable`.
+  package var level: String { String(cString: kernels.pointee.name) }
+
+  /// - Parameters:
+  ///   - threads: worker threads; nil for one a core.
+  ///   - level: the name of an instruction-set level; nil for the best that the processor has.
+  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it.
+  package init(threads: Int? = nil, level: String? = nil) throws(DeviceError) {
+    kernels = try Self.kernels(named: level)
+    workers = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+    // Tiles of a product are shared out by our own threads: OpenBLAS must not start its own inside them, and
+    // the split must not depend on their number.
+    openblas_set_num_threads(1)
+  }
+
+  /// The levels that this processor can run, best first.
+  package static func supportedLevels() -> [String] {
+    levels().filter { hadal_level_is_supported($0) }.map { String(cString: $0.pointee.name) }
+  }
+
+  private static func levels() -> [UnsafePointer<hadal_kernels>] {
+    var list: [UnsafePointer<hadal_kernels>] = []
+    var next = hadal_levels()
+    while let level = next?.pointee {
+      list.append(level)
+      next = next?.advanced(by: 1)
+    }
+    return list
+  }
+
+  private static func kernels(named name: String?) throws(DeviceError) -> UnsafePointer<hadal_kernels> {
+    let supported = levels().filter { hadal_level_is_supported($0) }
+    guard let name else { return supported[0] }
+    guard let level = supported.first(where: { String(cString: $0.pointee.name) == name }) else {
+      throw DeviceError(level: name, supported: supportedLevels())
+    }
+    return level
+  }
+}
+
+@available(*, unavailable)
+extension Device: Sendable {}
+
+/// An instruction-set level that was asked for (`HADAL_ISA`) and cannot be had.
+package struct DeviceError: Error, CustomStringConvertible {
+  package let level: String
+  package let supported: [String]
+  package var description: String {
+    "HADAL_ISA=\(level): this processor or build has no such level; it has \(supported.joined(separator: ", "))"
+  }
+}

@@ -1,0 +1,53 @@
+internal import CKernels
+
+/// What ``crossEntropyHead(_:_:labels:scale:gradients:)`` gives.
+package struct CrossEntropyResult {
+  /// −log p(label) of each row, 0 where the label is ignored; float32 `[T]`.
+  package let losses: Tensor
+  /// The gradient by the input; nil when none was asked for.
+  package let inputGradient: Tensor?
+}
+
+/// Logits that exist at once, in elements: 4 M, 16 MB.
+private let logitsBudget = 1 << 22
+
+/// Cross-entropy of `logits = h Wᵀ`, chunk by chunk: the logits of the whole batch never exist at once.
+///
+/// `h [T, D]`, `W [V, D]`; a negative label is ignored. Logits, softmax and sums in float32.
+/// - Parameters:
+///   - scale: factor of each row's loss in the objective, `[T]` float32.
+///   - gradients: nil for the losses alone; else where `dW` is added (float32 `[V, D]`).
+package func crossEntropyHead(
+  _ hTD: Tensor, _ weightVD: Tensor, labels: Tensor, scale: Tensor, gradients dWeight: Tensor?
+) -> CrossEntropyResult {
+  let (rows, width, vocabulary) = (hTD.rows, hTD.columns, weightVD.rows)
+  let device = hTD.device
+  let losses = Tensor([rows], on: device)
+  let dh = dWeight.map { _ in Tensor(hTD.shape, hTD.dtype, on: device) }
+  let chunk = max(64, logitsBudget / vocabulary)
+  for begin in stride(from: 0, to: rows, by: chunk) {
+    let count = min(chunk, rows - begin)
+    let h = hTD.view(at: begin * width, [count, width])
+    let logits = matmul(h, weightVD, .nt, output: .float32)
+    softmaxLoss(
+      logits, labels.view(at: begin, [count]), scale.view(at: begin, [count]),
+      losses.view(at: begin, [count]), gradient: dh != nil)
+    guard let dh, let dWeight else { continue }
+    // The logits have become their gradient; from here on it is rounded as an activation is.
+    let dLogits = logits.converted(to: hTD.dtype)
+    dh.view(at: begin * width, [count, width]).convert(from: matmul(dLogits, weightVD, .nn))
+    _ = matmul(dLogits, h, .tn, addingTo: dWeight)
+  }
+  return CrossEntropyResult(losses: losses, inputGradient: dh)
+}
+
+private func softmaxLoss(_ logits: Tensor, _ labels: Tensor, _ scale: Tensor, _ losses: Tensor, gradient: Bool) {
+  let (device, width) = (logits.device, logits.columns)
+  let (label, factor) = (labels.elements(Int32.self).baseAddress!, scale.floats.baseAddress!)
+  let (x, loss) = (logits.floats.baseAddress!, losses.floats.baseAddress!)
+  device.forEachRows(logits.rows, width: width) { range in
+    let first = range.lowerBound
+    device.kernels.pointee.cross_entropy(
+      x + first * width, range.count, width, label + first, factor + first, gradient, loss + first)
+  }
+}

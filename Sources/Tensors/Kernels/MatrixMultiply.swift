@@ -1,0 +1,117 @@
+internal import COpenBLAS
+
+/// Which operands are transposed, as BLAS and DeepGEMM write it: first letter the left, second the right.
+package enum Layout: Sendable {
+  /// `y[M, N] = a[M, K] b[N, K]ᵀ`: Fprop.
+  case nt
+  /// `y[M, N] = a[M, K] b[K, N]`: Dgrad.
+  case nn
+  /// `y[M, N] = a[K, M]ᵀ b[K, N]`: Wgrad.
+  case tn
+
+  /// (M, N, K) of matrices with these shapes; nil when the inner sizes differ.
+  fileprivate func sizes(_ a: (Int, Int), _ b: (Int, Int)) -> (m: Int, n: Int, k: Int)? {
+    let (m, k) = self == .tn ? (a.1, a.0) : a
+    let (n, inner) = self == .nt ? b : (b.1, b.0)
+    return k == inner ? (m, n, k) : nil
+  }
+}
+
+/// `y = a b` in the given layout; sums in float32.
+///
+/// - Parameters:
+///   - output: how y is stored; a's type when nil.
+///   - accumulator: a float32 matrix that the product is added to, and that is returned.
+package func matmul(
+  _ a: Tensor, _ b: Tensor, _ layout: Layout, output: DType? = nil, addingTo accumulator: Tensor? = nil
+) -> Tensor {
+  guard let size = layout.sizes((a.rows, a.columns), (b.rows, b.columns)) else {
+    preconditionFailure("matmul \(layout): inner sizes differ: \(a.shape) \(b.shape)")
+  }
+  let y = accumulator ?? Tensor([size.m, size.n], output ?? a.dtype, on: a.device)
+  let product = Product(
+    a: 0, b: 0, y: 0, m: size.m, n: size.n, k: size.k, lda: a.columns, ldb: b.columns, ldy: size.n)
+  multiply([product], a, b, into: y, layout, accumulate: accumulator != nil)
+  return y
+}
+
+/// A product for each expert: rows `offsets[e]..<offsets[e + 1]` of `a [R, K]` with `b[e]`, giving `y [R, N]`.
+/// Layouts: `.nt` with `b [E, N, K]` (Fprop), `.nn` with `b [E, K, N]` (Dgrad). Empty groups are fine.
+package func groupedMatmul(_ a: Tensor, _ b: Tensor, _ layout: Layout, offsets: [Int]) -> Tensor {
+  let (rows, columns) = (b.shape[1], b.shape[2])
+  let (n, k) = layout == .nt ? (rows, columns) : (columns, rows)
+  precondition(layout != .tn && a.columns == k, "groupedMatmul \(layout): \(a.shape) \(b.shape)")
+  let y = Tensor([a.rows, n], a.dtype, on: a.device)
+  let products = (0..<b.shape[0]).map { e in
+    Product(
+      a: offsets[e] * k, b: e * n * k, y: offsets[e] * n, m: offsets[e + 1] - offsets[e], n: n, k: k,
+      lda: k, ldb: columns, ldy: n)
+  }
+  multiply(products, a, b, into: y, layout, accumulate: false)
+  return y
+}
+
+/// Wgrad of experts: `y[e] += a[rows of e]ᵀ b[rows of e]`, with `a [R, M]`, `b [R, N]`, `y [E, M, N]` float32.
+package func groupedWeightGradient(_ a: Tensor, _ b: Tensor, offsets: [Int], addingTo y: Tensor) {
+  let (m, n) = (a.columns, b.columns)
+  precondition(y.shape[1...] == [m, n] && a.rows == b.rows, "Wgrad: \(a.shape) \(b.shape) into \(y.shape)")
+  let products = (0..<y.shape[0]).map { e in
+    Product(
+      a: offsets[e] * m, b: offsets[e] * n, y: e * m * n, m: m, n: n, k: offsets[e + 1] - offsets[e],
+      lda: m, ldb: n, ldy: n)
+  }
+  multiply(products, a, b, into: y, .tn, accumulate: true)
+}
+
+/// One matrix product inside larger arrays; offsets and row lengths in elements.
+private struct Product {
+  var a, b, y: Int
+  var m, n, k: Int
+  var lda, ldb, ldy: Int
+}
+
+/// The largest tile that one thread computes at once. The split depends on the shapes only, never on the number
+/// of threads, so the bits of the result do not either.
+private let tile = (m: 256, n: 512)
+
+/// This is the place where products go to OpenBLAS (float32); other types are converted on the way in and out.
+private func multiply(
+  _ products: [Product], _ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulate: Bool
+) {
+  precondition(!accumulate || y.dtype == .float32, "only float32 is accumulated, not \(y.dtype)")
+  let (aFloat, bFloat) = (a.converted(to: .float32), b.converted(to: .float32))
+  let yFloat = y.dtype == .float32 ? y : Tensor(y.shape, on: y.device)
+  let tiles = products.flatMap { $0.tiles(layout) }
+  let (ap, bp, yp) = (aFloat.floats.baseAddress, bFloat.floats.baseAddress, yFloat.floats.baseAddress)
+  guard let ap, let bp, let yp else { return }
+  y.device.workers.forEach(tiles.count) { i in
+    let p = tiles[i]
+    cblas_sgemm(
+      CblasRowMajor, layout == .tn ? CblasTrans : CblasNoTrans, layout == .nt ? CblasTrans : CblasNoTrans,
+      Int32(p.m), Int32(p.n), Int32(p.k), 1, ap + p.a, Int32(p.lda), bp + p.b, Int32(p.ldb),
+      accumulate ? 1 : 0, yp + p.y, Int32(p.ldy))
+  }
+  if y.dtype != .float32 { y.convert(from: yFloat) }
+}
+
+extension Product {
+  /// The product cut into tiles of about equal size, at most ``tile``; none where there is nothing to add.
+  fileprivate func tiles(_ layout: Layout) -> [Product] {
+    guard m > 0, n > 0, k > 0 else { return [] }
+    let (rowParts, columnParts) = ((m + tile.m - 1) / tile.m, (n + tile.n - 1) / tile.n)
+    var list: [Product] = []
+    for i in 0..<rowParts {
+      for j in 0..<columnParts {
+        let (m0, m1) = (m * i / rowParts, m * (i + 1) / rowParts)
+        let (n0, n1) = (n * j / columnParts, n * (j + 1) / columnParts)
+        var part = self
+        (part.m, part.n) = (m1 - m0, n1 - n0)
+        part.a += layout == .tn ? m0 : m0 * lda
+        part.b += layout == .nt ? n0 * ldb : n0
+        part.y += m0 * ldy + n0
+        list.append(part)
+      }
+    }
+    return list
+  }
+}

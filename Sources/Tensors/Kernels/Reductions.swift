@@ -1,0 +1,37 @@
+internal import CKernels
+
+/// Elements summed at once: sums of parts of a fixed size are added in order, whatever the number of threads.
+private let reductionBlock = 1 << 18
+
+extension Tensor {
+  /// `Σ x²` of a float32 tensor, in float64.
+  package func sumOfSquares() -> Double {
+    let blocks = (count + reductionBlock - 1) / reductionBlock
+    var partial = [Double](repeating: 0, count: blocks)
+    let x = floats
+    partial.withUnsafeMutableBufferPointer { sums in
+      let sums = sums
+      device.workers.forEach(blocks) { i in
+        let begin = i * reductionBlock
+        sums[i] = device.kernels.pointee.sum_of_squares(
+          x.baseAddress! + begin, min(reductionBlock, x.count - begin))
+      }
+    }
+    return partial.reduce(0, +)
+  }
+
+  /// Where the first NaN or infinity stands in a float32 tensor; nil when every value is finite.
+  package func firstNonFinite() -> Int? {
+    guard count > 0 else { return nil }
+    let index = device.kernels.pointee.first_non_finite(floats.baseAddress, count)
+    return index < count ? index : nil
+  }
+
+  /// `x ← factor · x` for a float32 tensor.
+  package func scale(by factor: Float) {
+    let x = floats
+    device.workers.forEachRange(count, grain: elementGrain) { range in
+      device.kernels.pointee.scale_float(x.baseAddress! + range.lowerBound, factor, range.count)
+    }
+  }
+}

@@ -1,0 +1,113 @@
+internal import Foundation
+internal import Synchronization
+
+/// Threads that share the items of a loop. The calling thread takes part.
+///
+/// Which thread computes an item is not determined, so a body may only write what belongs to its item: then the
+/// result has the same bits for any number of threads.
+package final class WorkerPool {
+  package let threads: Int
+  private let shared = SharedLoop()
+
+  /// - Parameter threads: how many threads compute, the caller included; at least 1.
+  package init(threads: Int) {
+    precondition(threads >= 1, "a worker pool needs at least 1 thread, not \(threads)")
+    self.threads = threads
+    for worker in 1..<max(threads, 1) {
+      let thread = Thread { [shared] in shared.serve(worker: worker) }
+      thread.name = "hadal-worker-\(worker)"
+      thread.stackSize = 8 << 20
+      thread.start()
+    }
+  }
+
+  deinit { shared.stop() }
+
+  /// Calls `body(item)` once for every item of 0..<count, and returns when all have ended.
+  package func forEach(_ count: Int, _ body: (Int) -> Void) {
+    forEach(count) { item, _ in body(item) }
+  }
+
+  /// As `forEach(_:_:)`, with the number of the thread (0..<threads), for scratch memory of its own.
+  package func forEach(_ count: Int, _ body: (_ item: Int, _ thread: Int) -> Void) {
+    guard count > 1, threads > 1 else {
+      for item in 0..<count { body(item, 0) }
+      return
+    }
+    shared.run(count: count, helpers: threads - 1, body)
+  }
+
+  /// Splits 0..<count into equal ranges of at least `grain`, at most four a thread, and shares them.
+  package func forEachRange(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    guard count > 0 else { return }
+    let parts = max(1, min(count / max(grain, 1), threads * 4))
+    forEach(parts) { part in body(count * part / parts..<count * (part + 1) / parts) }
+  }
+}
+
+/// The loop that is being shared, and how threads sleep and wake.
+///
+/// `@unchecked Sendable`: the body is a borrowed closure that outlives the loop (`run` returns only when no worker
+/// holds it), and every other field is atomic or guarded by `condition`.
+private final class SharedLoop: @unchecked Sendable {
+  private let condition = NSCondition()
+  private var body: ((Int, Int) -> Void)?
+  private var count = 0
+  private var stopped = false
+  private let generation = Atomic<Int>(0)
+  private let next = Atomic<Int>(0)
+  private let busy = Atomic<Int>(0)
+
+  /// How often a worker looks for the next loop before it sleeps: about 20 µs.
+  private static let spins = 4000
+
+  func run(count: Int, helpers: Int, _ body: (Int, Int) -> Void) {
+    withoutActuallyEscaping(body) { body in
+      condition.lock()
+      self.body = body
+      self.count = count
+      next.store(0, ordering: .relaxed)
+      busy.store(helpers, ordering: .relaxed)
+      generation.add(1, ordering: .sequentiallyConsistent)
+      condition.broadcast()
+      condition.unlock()
+      work(thread: 0, count: count, body)
+      while busy.load(ordering: .acquiring) > 0 { sched_yield() }
+      condition.lock()
+      self.body = nil
+      condition.unlock()
+    }
+  }
+
+  func serve(worker: Int) {
+    var seen = 0
+    while true {
+      var spin = 0
+      while generation.load(ordering: .acquiring) == seen, spin < Self.spins { spin += 1 }
+      condition.lock()
+      while generation.load(ordering: .relaxed) == seen, !stopped { condition.wait() }
+      if stopped { return condition.unlock() }
+      seen = generation.load(ordering: .relaxed)
+      let (count, body) = (self.count, self.body)
+      condition.unlock()
+      if let body { work(thread: worker, count: count, body) }
+      busy.subtract(1, ordering: .releasing)
+    }
+  }
+
+  private func work(thread: Int, count: Int, _ body: (Int, Int) -> Void) {
+    while true {
+      let item = next.add(1, ordering: .relaxed).oldValue
+      guard item < count else { return }
+      body(item, thread)
+    }
+  }
+
+  func stop() {
+    condition.lock()
+    stopped = true
+    generation.add(1, ordering: .sequentiallyConsistent)
+    condition.broadcast()
+    condition.unlock()
+  }
+}
