@@ -1,0 +1,54 @@
+package import Model
+
+/// The `model` section: a model whose vocabulary may be left to the tokenizer.
+package struct ModelSection: Sendable, Hashable {
+  /// nil for `auto`.
+  package var vocabSize: Int?
+  /// Everything else; its `vocabSize` means nothing until `resolved` has set it.
+  package var shape = ModelConfiguration.initial
+
+  package init() {}
+
+  static let schema: Schema<ModelSection> = Schema(
+    initial: ModelSection(),
+    fields: [
+      .init(
+        "vocab_size", \.vocabSize, ModelConfiguration.vocabularySize.optional("auto"), unit: "tokens",
+        "rows of the embedding and of the output head; auto: as many as the tokenizer has (V3: 129280)")
+    ] + ModelConfiguration.shapeFields.map { $0.lifted(to: \ModelSection.shape) },
+    unused: ModelConfiguration.unusedKeys,
+    rules: ModelConfiguration.rules.map { $0.lifted(to: \ModelSection.shape) } + [
+      .init("bos_token_id", "vocab_size") {
+        ModelConfiguration.tokenFault("bos_token_id", $0.shape.bosTokenId, $0.vocabSize)
+      },
+      .init("eos_token_id", "vocab_size") {
+        ModelConfiguration.tokenFault("eos_token_id", $0.shape.eosTokenId, $0.vocabSize)
+      },
+    ], normalize: HuggingFaceKeys.normalize)
+
+  /// The complete model: the vocabulary of the configuration, or else that of the tokenizer.
+  ///
+  /// - Throws: if the tokenizer has more tokens than the configured vocabulary, or a special token lies
+  ///   outside it.
+  package func resolved(tokenizerVocabSize: Int?) throws(ConfigurationError) -> ModelConfiguration {
+    let location = ConfigurationLocation(source: "configuration")
+    guard let size = vocabSize ?? tokenizerVocabSize else {
+      throw ConfigurationError(
+        at: location, path: "model.vocab_size",
+        "is auto, but there is no tokenizer to take it from; give a number")
+    }
+    if let tokenizerVocabSize, tokenizerVocabSize > size {
+      throw ConfigurationError(
+        at: location, path: "model.vocab_size",
+        "(\(size)) is less than the tokenizer's \(tokenizerVocabSize) tokens")
+    }
+    for (key, id) in [("bos_token_id", shape.bosTokenId), ("eos_token_id", shape.eosTokenId)] {
+      if let fault = ModelConfiguration.tokenFault(key, id, size) {
+        throw ConfigurationError(at: location, path: "model.\(key)", fault)
+      }
+    }
+    var model = shape
+    model.vocabSize = size
+    return model
+  }
+}

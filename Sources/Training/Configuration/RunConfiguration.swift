@@ -1,0 +1,101 @@
+package import Model
+package import Optimization
+
+/// Everything that a training run is configured by.
+package struct RunConfiguration: Sendable, Hashable {
+  package var model = ModelSection()
+  package var data = DataSection()
+  package var training = TrainingSection()
+  package var optimizer = OptimizerSection()
+  package var learningRate = LearningRateSection()
+  package var precision = PrecisionSection()
+  package var parallel = ParallelSection()
+  package var checkpoint = CheckpointSection()
+  package var evaluation = EvaluationSection()
+  package var logging = LoggingSection()
+  package var run = RunSection()
+
+  package init() {}
+
+  /// Reads a file and applies the `--set` options to it.
+  ///
+  /// - Throws: every fault at once, each with its file and line or its option.
+  package static func load(
+    path: String, overrides: [String] = []
+  ) throws(ConfigurationError) -> RunConfiguration {
+    let node = try ConfigurationReader.read(path: path)
+    var configuration = try parse(node, overrides: overrides)
+    if configuration.run.name == nil { configuration.run.name = fileStem(path) }
+    return configuration
+  }
+
+  /// Reads a text and applies the `--set` options to it; `load` without the file.
+  package static func parse(
+    yaml: String, source: String, overrides: [String] = []
+  ) throws(ConfigurationError) -> RunConfiguration {
+    try parse(ConfigurationReader.parse(yaml, source: source), overrides: overrides)
+  }
+
+  private static func parse(
+    _ node: ConfigurationNode, overrides: [String]
+  ) throws(ConfigurationError) -> RunConfiguration {
+    var node = node
+    guard node.entries != nil else {
+      throw ConfigurationError(at: node.location, "expected sections with keys, found \(node.found)")
+    }
+    let overrideFaults = ConfigurationOverride.apply(overrides, to: &node)
+    var reading = ConfigurationReading(rows: schema.referenceRows)
+    let configuration = schema.read(node, &reading)
+    let faults = overrideFaults + reading.faults
+    guard let configuration, faults.isEmpty else { throw ConfigurationError(faults: faults) }
+    return configuration
+  }
+
+  /// The whole configuration, defaults included, as YAML that reads back to an equal value.
+  package func yaml() -> String { ConfigurationText.yaml(Self.schema.write(self)) }
+
+  private static func fileStem(_ path: String) -> String {
+    let name = path.split(separator: "/").last ?? ""
+    return name.lastIndex(of: ".").map { String(name[..<$0]) } ?? String(name)
+  }
+}
+
+extension RunConfiguration {
+  /// Where the run keeps its files.
+  package var runDirectory: String { run.name.map { "\(run.directory)/\($0)" } ?? run.directory }
+
+  /// Where checkpoints are kept.
+  package var checkpointDirectory: String { checkpoint.directory ?? "\(runDirectory)/checkpoints" }
+
+  /// Turns steps into tokens, on `dataRanks` data-parallel ranks.
+  package func clock(dataRanks: Int = 1) -> TrainingClock {
+    TrainingClock(
+      batch: training.globalBatchSize, multiple: training.microBatchSize * dataRanks,
+      sequenceLength: training.sequenceLength)
+  }
+
+  /// The learning rate, resolved to the batch sizes of this run.
+  package func learningRateSchedule(dataRanks: Int = 1) -> LearningRateSchedule {
+    LearningRateSchedule(
+      phases: learningRate.phases, clock: clock(dataRanks: dataRanks), runEnd: end(dataRanks: dataRanks))
+  }
+
+  /// Where the run ends: at `training.steps` or at `training.tokens`, whichever comes first.
+  package func end(dataRanks: Int = 1) -> LearningRateSchedule.End {
+    switch (training.steps, training.tokens) {
+    case (let steps?, nil): .step(steps)
+    case (nil, let tokens?): .tokens(tokens)
+    case (let steps?, let tokens?):
+      clock(dataRanks: dataRanks).steps(reaching: tokens) < steps ? .tokens(tokens) : .step(steps)
+    case (nil, nil): preconditionFailure("a run configuration names steps or tokens; validation saw to it")
+    }
+  }
+
+  /// The steps of the whole run.
+  package func totalSteps(dataRanks: Int = 1) -> Int {
+    switch end(dataRanks: dataRanks) {
+    case .step(let steps): steps
+    case .tokens(let tokens): clock(dataRanks: dataRanks).steps(reaching: tokens)
+    }
+  }
+}

@@ -1,0 +1,90 @@
+internal import Model
+
+/// The `checkpoint` section.
+package struct CheckpointSection: Sendable, Hashable {
+  /// Steps; nil for none but the last.
+  package var every: Int? = 1000
+  /// nil for all.
+  package var keep: Int? = 3
+  /// nil for `checkpoints` in the run directory.
+  package var directory: String?
+  package var onExit = true
+
+  package init() {}
+
+  static let schema = Schema<CheckpointSection>(
+    initial: CheckpointSection(),
+    fields: [
+      .init(
+        "every", \.every, ValueKind.integer(1...).optional(), unit: "steps", "between checkpoints; null: none"
+      ),
+      .init(
+        "keep", \.keep, ValueKind.integer(1...).optional(), "newest checkpoints that are kept; null: all"),
+      .init(
+        "directory", \.directory, ValueKind.string.optional(), "null: `checkpoints` in the run directory"),
+      .init(
+        "on_exit", \.onExit, .bool, "also at the end of the run and on Ctrl-C or SIGTERM"),
+    ])
+}
+
+/// The `evaluation` section.
+package struct EvaluationSection: Sendable, Hashable {
+  /// Steps; nil for never.
+  package var every: Int?
+  /// nil for all.
+  package var maxTokens: Int?
+
+  package init() {}
+
+  static let schema = Schema<EvaluationSection>(
+    initial: EvaluationSection(),
+    fields: [
+      .init(
+        "every", \.every, ValueKind.integer(1...).optional(), unit: "steps",
+        "between evaluations on the validation data; null: never"),
+      .init(
+        "max_tokens", \.maxTokens, ValueKind.tokens.optional("all"), unit: "tokens",
+        "validation tokens of one evaluation"),
+    ],
+    rules: [
+      .init("max_tokens") {
+        $0.maxTokens == 0 ? "must be at least 1; to never evaluate, set every: null" : nil
+      }
+    ])
+}
+
+/// The `logging` section.
+package struct LoggingSection: Sendable, Hashable {
+  /// Steps.
+  package var every = 10
+
+  package init() {}
+
+  static let schema = Schema<LoggingSection>(
+    initial: LoggingSection(),
+    fields: [.init("every", \.every, .integer(1...), unit: "steps", "between lines of progress")])
+}
+
+/// The `run` section.
+package struct RunSection: Sendable, Hashable {
+  package var directory = "runs"
+  /// nil for the name of the configuration file without its extension.
+  package var name: String?
+
+  package init() {}
+
+  static let schema = Schema<RunSection>(
+    initial: RunSection(),
+    fields: [
+      .init("directory", \.directory, .string, "directory of all runs"),
+      .init(
+        "name", \.name, ValueKind.string.optional(),
+        "the run's own directory inside it; null: the configuration file's name"),
+    ],
+    rules: [
+      .init("name") {
+        guard let name = $0.name, name.contains("/") || name == "." || name == ".." else { return nil }
+        return "'\(name)' is no name of a directory; put the path into run.directory"
+      }
+    ])
+}

@@ -1,0 +1,203 @@
+import Model
+import Optimization
+import Testing
+import Training
+
+private let small = """
+  model:
+    hidden_size: 64
+    intermediate_size: 96
+    num_hidden_layers: 2
+    num_attention_heads: 2
+    kv_lora_rank: 16
+    qk_nope_head_dim: 8
+    qk_rope_head_dim: 8
+    v_head_dim: 8
+    n_routed_experts: 8
+    num_experts_per_tok: 2
+    moe_intermediate_size: 16
+    first_k_dense_replace: 1
+    max_position_embeddings: 128
+  data:
+    directory: corpus
+  training:
+    steps: 10
+    sequence_length: 32
+    micro_batch_size: 2
+    global_batch_size: 4
+
+  """
+
+@Suite struct RunConfigurationTests {
+  private func parse(_ yaml: String = small, _ overrides: String...) throws(ConfigurationError)
+    -> RunConfiguration
+  {
+    try RunConfiguration.parse(yaml: yaml, source: "a.yaml", overrides: overrides)
+  }
+
+  private func faultsOf(_ yaml: String = small, with overrides: [String]) -> [String] {
+    faults { () throws(ConfigurationError) in
+      _ = try RunConfiguration.parse(yaml: yaml, source: "a.yaml", overrides: overrides)
+    }
+  }
+
+  @Test func defaultsAreThePapers() throws {
+    let run = try parse()
+    #expect(run.optimizer.beta1 == 0.9 && run.optimizer.beta2 == 0.95 && run.optimizer.weightDecay == 0.1)
+    #expect(
+      run.optimizer.clipNorm == 1 && run.optimizer.epsilon == 1e-8 && run.optimizer.moments == .bfloat16)
+    #expect(run.learningRate.phases == LearningRateSchedule.Phase.deepSeekV3)
+    #expect(
+      run.training.mtpLossWeight == .deepSeekV3MTPLossWeight && run.training.sequenceBalanceLoss == 1e-4)
+    #expect(run.training.biasUpdateSpeed == .deepSeekV3BiasUpdateSpeed && run.training.recompute.isEmpty)
+    #expect(TrainingSection().globalBatchSize == .deepSeekV3 && TrainingSection().sequenceLength == 4096)
+    #expect(run.model.vocabSize == nil && run.training.threads == nil && run.totalSteps() == 10)
+    #expect(run.runDirectory == "runs" && run.checkpointDirectory == "runs/checkpoints")
+  }
+
+  @Test func theResolvedFileReadsBackEqual() throws {
+    let overrides = [
+      "model.vocab_size=1000", "model.rope_scaling={factor: 4, original_max_position_embeddings: 32}",
+      "data={train: [a b.bin, 'x: y'], validation: [v.bin], tokenizer: t.json}", "training.tokens=1.5M",
+      "training.global_batch_size={from: 4, to: 8, over_tokens: 64K}", "training.recompute=[norms, swiglu]",
+      "training.bias_update_speed=0.01", "training.threads=3", "optimizer.beta2=0.99",
+      "learning_rate.phases=[{shape: linear, to: 1e-3, until_step: 5}, {shape: cosine, to: 1e-4}]",
+      "precision.mode=float32", "parallel.pipeline=1", "checkpoint.every=null",
+      "checkpoint.directory=\"true\"",
+      "evaluation.every=5", "evaluation.max_tokens=100K", "run.name=7",
+    ]
+    let run = try RunConfiguration.parse(yaml: small, source: "a.yaml", overrides: overrides)
+    #expect(run.data.train == ["a b.bin", "x: y"] && run.training.recompute == [.norms, .swiglu])
+    #expect(run.checkpoint.directory == "true" && run.run.name == "7" && run.checkpoint.every == nil)
+    #expect(try parse(run.yaml()) == run, "\(run.yaml())")
+    let defaults = try parse()
+    #expect(try parse(defaults.yaml()) == defaults, "\(defaults.yaml())")
+  }
+
+  @Test func overridesGoThroughTheSameChecks() throws {
+    #expect(try parse(small, "model.hidden_size=128", "model.hidden_size=256").model.shape.hiddenSize == 256)
+    #expect(
+      faultsOf(with: [
+        "model.hiden_size=8", "optimizer.beta1=1", "trainig.steps=5", "training.steps", "a..b=1",
+        "logging.every=[", "training.steps.more=1",
+      ]) == [
+        "--set training.steps: expected key.path=value, as in --set training.steps=100",
+        "--set a..b=1: 'a..b' is no path of keys; write section.key=value",
+        "--set logging.every: not valid YAML: did not find expected node content",
+        "--set model.hiden_size: model.hiden_size: unknown key; did you mean hidden_size?",
+        "--set training.steps.more: training.steps: expected an integer from 1 to 1000000000, found a mapping",
+        "--set optimizer.beta1: optimizer.beta1: expected a number ≥ 0 and < 1, found '1'",
+        "--set trainig.steps: trainig: unknown key; did you mean training?",
+      ])
+  }
+
+  @Test func faultsNameFileLineAndKey() {
+    let yaml = small.replacing("hidden_size: 64", with: "hiden_size: 64")
+    #expect(
+      faultsOf(yaml, with: []) == [
+        "a.yaml:2: model.hiden_size: unknown key; did you mean hidden_size?",
+        "a.yaml:2: model.hidden_size: missing; width of the residual stream (V3: 7168)",
+      ])
+  }
+
+  @Test(arguments: [
+    ("training.sequence_length=129", "sequence_length (129) exceeds model.max_position_embeddings (128)"),
+    ("model.num_nextn_predict_layers=32", "sequence_length (32) leaves nothing to predict at MTP depth 32"),
+    ("training.global_batch_size=5", "global_batch_size (5) must be a multiple of micro_batch_size (2)"),
+    (
+      "training.global_batch_size={from: 4, to: 7, over_tokens: 1K}",
+      "global_batch_size (7) must be a multiple"
+    ),
+    ("training.steps=null", "neither steps nor tokens is given; the run would not end"),
+    ("training.recompute=[norms, norms]", "a part is named twice"),
+    ("training.recompute=[attention]", "expected one of norms, up_projections, swiglu; found 'attention'"),
+    ("training.non_finite=skip", "expected one of stop; found 'skip'"),
+    ("training.balance_devices=3", "model.n_routed_experts (8) must be a multiple of balance_devices (3)"),
+    ("data.synthetic=true", "more than one of directory, train and synthetic is given; keep one"),
+    ("data={}", "no training data; give one of directory, train and synthetic: true"),
+    ("data={synthetic: true}", "auto needs a tokenizer, which synthetic data has not; give a number"),
+    ("data.tokenizer=t.json", "validation and tokenizer belong to train; directory holds its own"),
+    ("precision.mode=fp8", "fp8 is not implemented in this version; supported: float32, bfloat16"),
+    ("parallel.expert=8", "must be 1 or auto: this version trains in one process; found '8'"),
+    ("optimizer.name=sgd", "expected one of adamw; found 'sgd'"),
+    ("evaluation.max_tokens=0", "must be at least 1; to never evaluate, set every: null"),
+    ("run.name=a/b", "'a/b' is no name of a directory; put the path into run.directory"),
+    ("training.mtp_loss_weight=[{value: 1}, {value: 2}]", "every step but the last needs until_tokens"),
+    (
+      "training.mtp_loss_weight=[{until_tokens: 5, value: 1}]",
+      "the last step must have a value and no until_tokens"
+    ),
+    ("training.mtp_loss_weight=[]", "the last step must have a value and no until_tokens"),
+    ("training.mtp_loss_weight=-0.1", "expected a number ≥ 0, found '-0.1'"),
+    ("learning_rate.phases=[]", "needs at least one phase"),
+    ("learning_rate.phases=[{shape: linear}]", "a linear phase needs the key to: its rate at the end"),
+    ("learning_rate.phases=[{shape: constant}]", "a constant phase that is the first needs the key to"),
+    ("learning_rate.phases=[{shape: step, to: 1}]", "expected one of linear, constant, cosine; found 'step'"),
+    (
+      "learning_rate.phases=[{shape: constant, to: 1}, {shape: constant, to: 2}]",
+      "needs until_step or until_tokens"
+    ),
+    (
+      "learning_rate.phases=[{shape: constant, from: 1, to: 2}]",
+      "a constant phase goes neither from 1.0 nor to 2.0"
+    ),
+    (
+      "learning_rate.phases=[{shape: constant, to: 1, until_step: 1, until_tokens: 1}]",
+      "has both until_step and"
+    ),
+    (
+      "learning_rate.phases=[{shape: constant, to: 1, until_step: 5}, {shape: linear, to: 0, until_step: 5}]",
+      "until_step (5) must be greater than that of the phase before (5)"
+    ),
+    (
+      "learning_rate.phases=[{shape: constant, to: x}]",
+      "learning_rate.phases.0.to: expected a number ≥ 0, found 'x'"
+    ),
+    ("model=5", "expected a section with keys, found '5'"),
+  ])
+  func impossibleValues(override: String, message: String) {
+    let found = faultsOf(with: [override])
+    #expect(found.count == 1, "\(found)")
+    #expect(found[0].contains(message), "\(found)")
+  }
+
+  /// Readers of YAML 1.1 take 1e-06 for text, but 1.0e-06 for a number.
+  @Test func writtenNumbersHaveAPoint() throws {
+    let yaml = try parse().yaml()
+    #expect(yaml.contains("  rms_norm_eps: 1.0e-06\n") && yaml.contains("  epsilon: 1.0e-08\n"))
+  }
+
+  @Test func vocabularyIsResolvedLater() throws {
+    let run = try parse()
+    #expect(try run.model.resolved(tokenizerVocabSize: 500).vocabSize == 500)
+    let given = try parse(small, "model.vocab_size=400")
+    #expect(try given.model.resolved(tokenizerVocabSize: nil).vocabSize == 400)
+    let found = [
+      faults { () throws(ConfigurationError) in _ = try run.model.resolved(tokenizerVocabSize: nil) },
+      faults { () throws(ConfigurationError) in _ = try run.model.resolved(tokenizerVocabSize: 1) },
+      faults { () throws(ConfigurationError) in _ = try given.model.resolved(tokenizerVocabSize: 401) },
+    ]
+    #expect(
+      found == [
+        [
+          "configuration: model.vocab_size: is auto, but there is no tokenizer to take it from; give a number"
+        ],
+        ["configuration: model.eos_token_id: eos_token_id (1) is not below vocab_size (1)"],
+        ["configuration: model.vocab_size: (400) is less than the tokenizer's 401 tokens"],
+      ])
+  }
+
+  @Test func theEndIsWhicheverComesFirst() throws {
+    // 4 sequences of 32 tokens a step.
+    #expect(try parse(small, "training.tokens=640").totalSteps() == 5)
+    #expect(try parse(small, "training.tokens=641").totalSteps() == 6)
+    #expect(try parse(small, "training.tokens=1M").totalSteps() == 10)
+    #expect(try parse(small, "training.steps=null", "training.tokens=1280").totalSteps() == 10)
+  }
+
+  @Test func theLastPhaseFollowsTheLengthOfTheRun() throws {
+    let phases = "learning_rate.phases=[{shape: linear, to: 1, until_step: 2}, {shape: linear, to: 0}]"
+    let schedule = try parse(small, phases).learningRateSchedule()
+    #expect([1, 2, 6, 10].map { schedule.value(step: $0, tokens: 128 * $0) } == [0.5, 1, 0.5, 0])
+  }
+}
