@@ -1,0 +1,127 @@
+/// A checkpoint on the disk, opened and checked; its tensors are mapped, not read.
+package final class StoredCheckpoint {
+  /// The directory.
+  package let path: String
+  package let manifest: Manifest
+  private let files: [String: SafetensorsFile]
+  private let tensors: [String: Manifest.Tensor]
+
+  /// Opens the checkpoint in the directory `path`.
+  ///
+  /// - Parameter hashing: Whether to read every file and compare its SHA-256; without, lengths and
+  ///   headers are compared.
+  /// - Throws: `CheckpointError`: `.missing` or `.damaged` for a file that is not as the manifest says,
+  ///   `.malformed` or `.unsupported` for a manifest that cannot be used; its `path` names the file.
+  package init(_ path: String, hashing: Bool = true) throws(CheckpointError) {
+    manifest = try Manifest(contentsOf: "\(path)/\(Manifest.fileName)")
+    var files: [String: SafetensorsFile] = [:]
+    for file in manifest.files {
+      try Self.check(file, at: "\(path)/\(file.name)", hashing: hashing)
+      files[file.name] = try SafetensorsFile("\(path)/\(file.name)")
+    }
+    (self.path, self.files) = (path, files)
+    tensors = Dictionary(uniqueKeysWithValues: manifest.tensors.map { ($0.record.name, $0) })
+    try checkSlices()
+  }
+
+  /// Compares the lengths of all files with the manifest, and opens none of them.
+  static func checkLengths(_ manifest: Manifest, in path: String) throws(CheckpointError) {
+    for file in manifest.files { try check(file, at: "\(path)/\(file.name)", hashing: false) }
+  }
+
+  private static func check(
+    _ file: Manifest.File, at path: String, hashing: Bool
+  ) throws(CheckpointError) {
+    let length = try ReadableFile(path).length
+    guard length == file.digest.length else {
+      throw CheckpointError(
+        .damaged, path: path,
+        "is \(length) bytes long, the manifest says \(file.digest.length): truncated or replaced")
+    }
+    guard hashing, try FileDigest(ofFileAt: path) != file.digest else { return }
+    throw CheckpointError(
+      .damaged, path: path, "its SHA-256 is not the one in the manifest: the content has changed")
+  }
+
+  /// Every slice is in its file as the manifest says, and the files hold nothing else.
+  private func checkSlices() throws(CheckpointError) {
+    var used: [String: Int] = [:]
+    for tensor in manifest.tensors {
+      for slice in tensor.slices {
+        let stored = try file(of: slice).entry(slice.key)
+        guard stored.type == tensor.record.type, stored.shape == slice.box.shape else {
+          throw CheckpointError(
+            .malformed, path: "\(path)/\(slice.file)",
+            "\(quoted(slice.key)) is \(stored.type.rawValue) \(stored.shape), the manifest says"
+              + " \(tensor.record.type.rawValue) \(slice.box.shape)")
+        }
+        used[slice.file, default: 0] += 1
+      }
+    }
+    // Keys are unique in the manifest, so equal counts mean equal sets.
+    for (name, file) in files where file.names.count != used[name, default: 0] {
+      throw CheckpointError(
+        .malformed, path: file.path,
+        "holds \(file.names.count) tensors, the manifest uses \(used[name, default: 0]) of them")
+    }
+  }
+
+  package var names: [String] { manifest.tensors.map(\.record.name) }
+
+  package func contains(_ name: String) -> Bool { tensors[name] != nil }
+
+  /// A tensor's type and global shape.
+  ///
+  /// - Throws: `CheckpointError` of kind `.missing` if the checkpoint does not hold it.
+  package func entry(_ name: String) throws(CheckpointError) -> TensorRecord { try tensor(name).record }
+
+  /// A tensor's elements where they are mapped; valid while this object lives.
+  ///
+  /// - Throws: `CheckpointError`: `.missing`, or `.unsupported` for a tensor stored in several slices,
+  ///   which nowhere stands in one piece: `copy` gathers it.
+  package func bytes(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer {
+    let tensor = try tensor(name)
+    guard let slice = tensor.slices.first, tensor.slices.count == 1 else {
+      throw CheckpointError(
+        .unsupported, path: path,
+        "the tensor \(quoted(name)) is stored in \(tensor.slices.count) slices: copy it")
+    }
+    return try file(of: slice).bytes(slice.key)
+  }
+
+  /// Copies part of a tensor, dense and row-major, from whichever slices hold it.
+  ///
+  /// - Parameters:
+  ///   - region: What to copy; nil for all of the tensor.
+  ///   - destination: Exactly as many bytes as the region has.
+  /// - Throws: `CheckpointError` of kind `.missing` if the checkpoint does not hold the tensor.
+  package func copy(
+    _ name: String, region: Box? = nil, to destination: UnsafeMutableRawBufferPointer
+  ) throws(CheckpointError) {
+    let tensor = try tensor(name)
+    let region = region ?? Box(tensor.record.shape)
+    let width = tensor.record.type.width
+    precondition(region.isInside(tensor.record.shape), "\(region) of \(name) \(tensor.record.shape)")
+    precondition(
+      destination.count == region.count * width, "\(destination.count) bytes for \(region) of \(name)")
+    for slice in tensor.slices {
+      copyCommonElements(
+        from: try file(of: slice).bytes(slice.key), of: slice.box, to: destination, of: region, width: width)
+    }
+  }
+
+  private func tensor(_ name: String) throws(CheckpointError) -> Manifest.Tensor {
+    guard let tensor = tensors[name] else {
+      throw CheckpointError(
+        .missing, path: path, "holds no tensor \(quoted(name)) among its \(tensors.count): \(summary(names))")
+    }
+    return tensor
+  }
+
+  private func file(of slice: Manifest.Slice) throws(CheckpointError) -> SafetensorsFile {
+    guard let file = files[slice.file] else {
+      preconditionFailure("\(slice.file) is not in a checked manifest")
+    }
+    return file
+  }
+}
