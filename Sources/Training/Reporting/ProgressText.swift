@@ -1,0 +1,20 @@
+internal import Foundation
+
+/// How quantities are written for a person.
+enum ProgressText {
+  /// "7s", "3m07s" or "12h05m"; "unknown" for what is no time.
+  static func time(seconds: Double) -> String {
+    guard let whole = Int(exactly: seconds.rounded()), whole >= 0 else { return "unknown" }
+    if whole < 60 { return "\(whole)s" }
+    if whole < 3600 { return "\(whole / 60)m" + twoDigits(whole % 60) + "s" }
+    return "\(whole / 3600)h" + twoDigits(whole % 3600 / 60) + "m"
+  }
+
+  /// In decimal units: "512 MB", "2.75 GB".
+  static func memory(bytes: Int) -> String {
+    bytes < 1_000_000_000
+      ? String(format: "%.0f MB", Double(bytes) / 1e6) : String(format: "%.2f GB", Double(bytes) / 1e9)
+  }
+
+  private static func twoDigits(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+}

@@ -1,0 +1,57 @@
+internal import Autograd
+package import Checkpoint
+package import Model
+package import Optimization
+
+/// Where a run stands, beside its tensors.
+package struct RunState: Sendable, Equatable {
+  /// Optimizer steps done.
+  package var step = 0
+  /// Tokens trained on.
+  package var tokens = 0
+  /// The global index of the first sample that was not trained on.
+  package var nextSample = 0
+
+  package init() {}
+}
+
+/// Saves and restores all that a run needs to go on bit by bit: weights, router biases, moments, position.
+package struct RunCheckpoint {
+  package let model: DeepSeek
+  package let optimizer: Optimizer
+
+  package init(_ model: DeepSeek, _ optimizer: Optimizer) {
+    (self.model, self.optimizer) = (model, optimizer)
+  }
+
+  private var tensors: [NamedTensor] {
+    (model.namedTensors + optimizer.namedTensors).map { NamedTensor(name: $0.name, tensor: $0.tensor) }
+  }
+
+  /// - Parameter configuration: resolved, as YAML.
+  package func save(
+    _ state: RunState, configuration: String, to store: CheckpointStore
+  ) throws(CheckpointError) -> SavedCheckpoint {
+    let tensors = tensors
+    let byName = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.tensor) })
+    let contents = CheckpointContents(
+      configuration: configuration, step: state.step, tokens: state.tokens, nextSample: state.nextSample,
+      tensors: tensors.map(\.record)
+    ) { (name, write) throws(CheckpointError) in
+      guard let tensor = byName[name] else { preconditionFailure("no tensor \(name) to save") }
+      try write(tensor.bytes)
+    }
+    return try store.save(contents)
+  }
+
+  /// Nothing is changed unless every tensor is there with the right shape.
+  package func restore(_ checkpoint: StoredCheckpoint) throws(CheckpointError) -> RunState {
+    try checkpoint.load(into: tensors)
+    model.parameters.forEach { $0.masterDidChange() }
+    var state = RunState()
+    state.step = checkpoint.manifest.step
+    state.tokens = checkpoint.manifest.tokens
+    state.nextSample = checkpoint.manifest.nextSample
+    return state
+  }
+}

@@ -1,0 +1,87 @@
+package import Autograd
+package import Model
+internal import Tensors
+
+/// What one global batch added up to.
+package struct StepSums: Sendable {
+  package var losses: LossSums
+  package var objective: Objective
+  /// Tokens that each expert received in the whole batch, by layer.
+  package var loads: [Int: [Int]] = [:]
+
+  /// The mean loss of the main head, in nats per token.
+  package var mainLoss: Double { mean(0) }
+  /// The mean loss of each depth of multi-token prediction.
+  package var multiTokenLosses: [Double] { losses.tokens.indices.dropFirst().map(mean) }
+  /// `L_main + λ/D Σ_k L_k + Σ L_balance`
+  package var total: Double {
+    let depths = multiTokenLosses
+    let weighed = depths.isEmpty ? 0 : objective.multiTokenWeight / Double(depths.count) * depths.reduce(0, +)
+    return mainLoss + weighed + losses.balance
+  }
+
+  private func mean(_ depth: Int) -> Double {
+    let count = objective.validLabels[depth]
+    return count == 0 ? 0 : losses.tokens[depth] / Double(count)
+  }
+}
+
+/// Runs the micro-batches of a step forward and backward; the gradients add up in the parameters.
+package struct StepRunner {
+  package let model: DeepSeek
+  package var recomputation: Recomputation = []
+  package var balance = BalanceLosses()
+
+  package init(_ model: DeepSeek) { self.model = model }
+
+  /// - Parameter multiTokenWeight: λ of this step.
+  package func run(_ batches: [MicroBatch], multiTokenWeight: Double) -> StepSums {
+    let depths = model.predictors.count
+    // Counted over the whole batch before the first micro-batch: accumulation must not change the gradient.
+    let valid = batches.reduce(into: Array(repeating: 0, count: depths + 1)) { counts, batch in
+      for (depth, count) in batch.validLabels(depths: depths).enumerated() { counts[depth] += count }
+    }
+    let objective = Objective(validLabels: valid, multiTokenWeight: multiTokenWeight)
+    var sums = StepSums(losses: LossSums(depths: depths), objective: objective)
+    let globalSequences = batches.reduce(0) { $0 + $1.sequences }
+    for batch in batches {
+      let tape = Tape(on: model.device)
+      let context = context(batch, tape, globalSequences)
+      let (roots, losses, _) = model.losses(batch, objective, context)
+      sums.losses += losses
+      for routing in context.routing {
+        let load = sums.loads[routing.layer] ?? Array(repeating: 0, count: routing.counts.count)
+        sums.loads[routing.layer] = zip(load, routing.counts).map { $0 + $1 }
+      }
+      tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: model.device)) })
+    }
+    return sums
+  }
+
+  /// The first intermediate result of a batch that holds a NaN or infinity.
+  package func firstNonFiniteActivation(_ batches: [MicroBatch]) -> String? {
+    for batch in batches {
+      var found: String?
+      let context = ForwardContext(
+        tape: Tape(on: model.device, isRecording: false), sequences: batch.sequences, length: batch.length,
+        table: model.rotaryTable(batch.length),
+        observe: { name, value in
+          if found == nil, value.converted(to: .float32).firstNonFinite() != nil {
+            found = "activation \(name)"
+          }
+        })
+      _ = model.hiddenStates(batch.inputs, context)
+      if let found { return found }
+    }
+    return nil
+  }
+
+  private func context(_ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int) -> ForwardContext {
+    var balance = balance
+    balance.sequences = batch.sequences
+    balance.globalSequences = globalSequences
+    return ForwardContext(
+      tape: tape, sequences: batch.sequences, length: batch.length, table: model.rotaryTable(batch.length),
+      recomputation: recomputation, balance: balance)
+  }
+}

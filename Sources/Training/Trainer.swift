@@ -1,0 +1,120 @@
+internal import Autograd
+package import Checkpoint
+internal import Data
+internal import Foundation
+package import Model
+internal import Optimization
+package import Tensors
+
+/// Where a run begins.
+package enum ResumeChoice: Sendable, Equatable {
+  /// From the newest whole checkpoint of the run directory, if there is one.
+  case auto
+  /// From the start; refused where checkpoints would be overwritten.
+  case never
+  /// From a checkpoint, or the newest one of a directory of checkpoints.
+  case path(String)
+}
+
+/// A training run on one rank: data, model, optimizer and where they stand.
+package final class Trainer {
+  /// With the vocabulary filled in.
+  package let configuration: RunConfiguration
+  package let model: DeepSeek
+  let optimizer: Optimizer
+  let data: TrainingData
+  let source: BatchSource
+  let runner: StepRunner
+  let store: CheckpointStore
+  package internal(set) var state = RunState()
+  /// What a person should know about how the run began.
+  package private(set) var notes: [String] = []
+
+  /// Opens the data, builds the model and restores or initializes it. Nothing is written.
+  ///
+  /// - Throws: `ConfigurationError`, `ShardError`, `CheckpointError`, `TrainingError`, `DeviceError`.
+  package init(_ configuration: RunConfiguration, resume: ResumeChoice, level: String? = nil) throws {
+    data = try TrainingData(configuration.data)
+    let shape = try configuration.model.resolved(tokenizerVocabSize: data.training?.vocabularySize)
+    var configuration = configuration
+    configuration.model.vocabSize = shape.vocabSize
+    let checkpoints = CheckpointStore(
+      directory: configuration.checkpointDirectory, keep: configuration.checkpoint.keep)
+    let start = try Self.start(resume, checkpoints)
+    source = try data.source(configuration, model: shape)
+    let device = try Device(threads: configuration.training.threads, level: level)
+    model = DeepSeek(shape, compute: configuration.precision.mode.dtype, on: device)
+    optimizer = Optimizer(
+      model.parameters.map(\.slot), AdamWSettings(configuration.optimizer),
+      moments: configuration.optimizer.moments == .float32 ? .float32 : .bfloat16)
+    var runner = StepRunner(model)
+    runner.recomputation = Recomputation(configuration.training.recompute)
+    runner.balance = BalanceLosses(configuration.training, shape)
+    (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
+    try begin(start)
+  }
+
+  private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {
+    notes += start.rejected.map { "passed over a damaged checkpoint: \($0)" }
+    guard let checkpoint = start.checkpoint else {
+      model.initialize(seed: UInt64(configuration.training.seed))
+      return
+    }
+    state = try RunCheckpoint(model, optimizer).restore(checkpoint)
+    notes.append("resumed from \(checkpoint.path) after step \(state.step)")
+    if checkpoint.manifest.configuration != configuration.yaml() {
+      notes.append(
+        "the configuration is not the one that the checkpoint was written with: see its manifest.json")
+    }
+  }
+
+  private static func start(
+    _ resume: ResumeChoice, _ store: CheckpointStore
+  ) throws -> (checkpoint: StoredCheckpoint?, rejected: [CheckpointError]) {
+    let exists = FileManager.default.fileExists(atPath: store.directory)
+    switch resume {
+    case .never:
+      if exists, try !store.list().isEmpty { throw TrainingError.runExists(path: store.directory) }
+      return (nil, [])
+    case .auto:
+      guard exists else { return (nil, []) }
+      let (checkpoint, rejected) = try store.openNewestValid()
+      if checkpoint == nil, !rejected.isEmpty {
+        let reasons = rejected.map { "\n  \($0)" }.joined()
+        throw TrainingError.cannotResume(
+          "\(store.directory): no checkpoint is whole:\(reasons)\nremove the directory to start again")
+      }
+      return (checkpoint, rejected)
+    case .path(let path): return (try StoredCheckpoint.find(path), [])
+    }
+  }
+}
+
+@available(*, unavailable)
+extension Trainer: Sendable {}
+
+extension StoredCheckpoint {
+  /// Opens a checkpoint by its own directory, by a directory of checkpoints, or by a run's directory.
+  package static func find(_ path: String) throws(CheckpointError) -> StoredCheckpoint {
+    let exists = { FileManager.default.fileExists(atPath: $0) }
+    if exists("\(path)/\(Manifest.fileName)") {
+      return try CheckpointStore(directory: path).open(.path(path))
+    }
+    for directory in [path, "\(path)/checkpoints"] where exists("\(directory)/latest") {
+      return try CheckpointStore(directory: directory).open(.latest)
+    }
+    throw CheckpointError(
+      .missing, path: path,
+      "is neither a checkpoint (step-N), nor a directory of checkpoints, nor a run's directory")
+  }
+}
+
+extension PrecisionSection.Mode {
+  /// How weights and activations are stored.
+  package var dtype: DType {
+    switch self {
+    case .float32: .float32
+    case .bfloat16: .bfloat16
+    }
+  }
+}

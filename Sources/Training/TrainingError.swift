@@ -1,0 +1,34 @@
+/// Why a run cannot start or go on, beside faults of configuration, data and checkpoints, which have their own types.
+package enum TrainingError: Error, CustomStringConvertible {
+  /// The loss or a gradient is NaN or infinite.
+  case nonFinite(step: Int, what: String, tensor: String)
+  /// The corpus has no whole row.
+  case corpusTooSmall(path: String, tokens: Int, sequenceLength: Int)
+  /// A prepared corpus lacks a file.
+  case missingCorpus(path: String, need: String)
+  /// `--resume` names something that cannot be resumed from.
+  case cannotResume(String)
+  /// The run directory belongs to a run that would be overwritten.
+  case runExists(path: String)
+  /// A file of the run directory cannot be written.
+  case cannotWrite(path: String, reason: String)
+
+  package var description: String {
+    switch self {
+    case .nonFinite(let step, let what, let tensor):
+      "step \(step): \(what) is not finite; the first tensor with a NaN or infinity is \(tensor). "
+        + "The run has stopped and nothing was updated; resume from the last checkpoint with a lower learning rate, "
+        + "or look at the data of this step"
+    case .corpusTooSmall(let path, let tokens, let length):
+      "\(path) has \(tokens) tokens, less than one row of training.sequence_length (\(length)) + 1; "
+        + "use a shorter sequence or more text"
+    case .missingCorpus(let path, let need):
+      "\(path): no such file, but data.directory should hold \(need); make it with `hadal prepare`"
+    case .cannotResume(let reason): reason
+    case .runExists(let path):
+      "\(path) holds checkpoints of an earlier run; go on with --resume auto, choose another run.name, "
+        + "or remove the directory"
+    case .cannotWrite(let path, let reason): "\(path): cannot be written: \(reason)"
+    }
+  }
+}

@@ -1,0 +1,141 @@
+internal import Checkpoint
+internal import Data
+internal import Foundation
+internal import Model
+internal import Optimization
+internal import Tensors
+
+/// How a run ended.
+package struct RunSummary: Sendable {
+  package var state: RunState
+  /// The last evaluation; nil when there was none.
+  package var evaluation: EvaluationResult?
+  /// The signal that ended the run early.
+  package var stoppedBy: StopSignal.Signal?
+  /// The last checkpoint; nil when none was written.
+  package var checkpoint: String?
+}
+
+extension Trainer {
+  /// Trains to the end of the run, or until a signal asks to stop.
+  ///
+  /// - Throws: `TrainingError.nonFinite`, with nothing updated; `CheckpointError` when saving fails (earlier checkpoints
+  ///   are untouched); `ReportingError`.
+  package func run(_ recorder: RunRecorder, stop: borrowing StopSignal) throws -> RunSummary {
+    var summary = RunSummary(state: state)
+    let total = configuration.totalSteps()
+    let schedule = configuration.learningRateSchedule()
+    notes.forEach(recorder.note)
+    var saved = state.step
+    while state.step < total {
+      if let signal = stop.requested {
+        summary.stoppedBy = signal
+        break
+      }
+      let metrics = try step(schedule)
+      try recorder.record(metrics)
+      if isDue(configuration.evaluation.every), state.step < total {
+        summary.evaluation = try evaluate(recorder)
+      }
+      if isDue(configuration.checkpoint.every) {
+        summary.checkpoint = try save(recorder)
+        saved = state.step
+      }
+    }
+    if configuration.checkpoint.onExit, saved != state.step { summary.checkpoint = try save(recorder) }
+    if summary.stoppedBy == nil, configuration.evaluation.every != nil, data.validation != nil {
+      summary.evaluation = try evaluate(recorder)
+    }
+    summary.state = state
+    return summary
+  }
+
+  private func isDue(_ every: Int?) -> Bool { every.map { state.step.isMultiple(of: $0) } ?? false }
+
+  /// One optimizer step: micro-batches, guards, update, bias update.
+  private func step(_ schedule: LearningRateSchedule) throws -> StepMetrics {
+    let begin = ContinuousClock.now
+    let (section, clock) = (configuration.training, configuration.clock())
+    let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
+    let batches = stride(from: 0, to: sequences, by: section.microBatchSize).map {
+      source.microBatch(first: state.nextSample + $0, count: section.microBatchSize)
+    }
+    let (weight, speed) = (
+      section.mtpLossWeight.value(tokens: state.tokens), section.biasUpdateSpeed.value(tokens: state.tokens)
+    )
+    optimizer.clearGradients()
+    let sums = runner.run(batches, multiTokenWeight: weight)
+    let norm = optimizer.gradientNorm()
+    guard sums.total.isFinite, norm.isFinite else { throw nonFinite(sums, norm, batches) }
+    let tokens = state.tokens + sequences * section.sequenceLength
+    let rate = schedule.value(step: state.step + 1, tokens: tokens)
+    optimizer.update(learningRate: rate, norm: norm, step: state.step + 1)
+    model.updateBiases(loads: sums.loads, speed: Float(speed))
+    state.step += 1
+    state.tokens = tokens
+    state.nextSample += sequences
+    let seconds = (ContinuousClock.now - begin) / .seconds(1)
+    return metrics(sums, norm: norm, rate: rate, sequences: sequences, seconds: seconds, weight, speed)
+  }
+
+  private func metrics(
+    _ sums: StepSums, norm: Double, rate: Double, sequences: Int, seconds: Double, _ weight: Double,
+    _ speed: Double
+  ) -> StepMetrics {
+    StepMetrics(
+      step: state.step, tokens: state.tokens,
+      epoch: source.samplesPerEpoch.map { Double(state.nextSample) / Double($0) } ?? 0, sequences: sequences,
+      losses: .init(
+        total: sums.total, main: sums.mainLoss, mtp: sums.multiTokenLosses, balance: sums.losses.balance),
+      gradientNorm: norm, clipCoefficient: optimizer.clipCoefficient(norm: norm), learningRate: rate,
+      mtpWeight: model.predictors.isEmpty ? nil : weight,
+      biasUpdateSpeed: model.buffers.isEmpty ? nil : speed, stepSeconds: seconds,
+      tokensPerSecond: Double(sequences * configuration.training.sequenceLength) / seconds,
+      peakMemoryBytes: peakMemoryBytes(),
+      layers: model.expertLayers.compactMap { experts in
+        sums.loads[experts.layer].map {
+          LayerLoad(layer: experts.layer, counts: $0, bias: Array(experts.bias.floats))
+        }
+      })
+  }
+
+  /// Looks for where it began: weights, then activations, then gradients.
+  private func nonFinite(_ sums: StepSums, _ norm: Double, _ batches: [MicroBatch]) -> TrainingError {
+    let weight = model.namedTensors.first { $0.tensor.firstNonFinite() != nil }.map { "weight \($0.name)" }
+    let tensor =
+      weight ?? runner.firstNonFiniteActivation(batches)
+      ?? optimizer.firstNonFiniteGradient().map { "gradient of \($0)" }
+    let what = sums.total.isFinite ? "the gradient norm (\(norm))" : "the loss (\(sums.total))"
+    return .nonFinite(step: state.step + 1, what: what, tensor: tensor ?? "a logit of the output head")
+  }
+
+  private func evaluate(_ recorder: RunRecorder) throws -> EvaluationResult? {
+    guard let validation = data.validation else { return nil }
+    let begin = ContinuousClock.now
+    let section = configuration.training
+    let evaluator = Evaluator(
+      model, validation, sequenceLength: section.sequenceLength, batch: max(1, section.microBatchSize))
+    let result = evaluator.run(maxTokens: configuration.evaluation.maxTokens)
+    try recorder.record(
+      EvaluationMetrics(
+        step: state.step, tokens: state.tokens, loss: result.loss, mtpLosses: result.multiTokenLosses,
+        bytesPerToken: result.bytes / Double(result.tokens), evaluatedTokens: result.tokens,
+        seconds: (ContinuousClock.now - begin) / .seconds(1)))
+    return result
+  }
+
+  private func save(_ recorder: RunRecorder) throws -> String {
+    let saved = try RunCheckpoint(model, optimizer).save(
+      state, configuration: configuration.yaml(), to: store)
+    recorder.note("saved \(saved.path) (\(saved.length / 1_000_000) MB)")
+    saved.leftovers.forEach { recorder.note("could not remove an old checkpoint: \($0)") }
+    return saved.path
+  }
+}
+
+/// The most memory that the process has had resident, in bytes.
+func peakMemoryBytes() -> Int {
+  var usage = rusage()
+  getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+  return usage.ru_maxrss * 1024
+}
