@@ -44,7 +44,8 @@ package struct BalanceLosses: Sendable {
 
   /// c_i of one sequence: the sum of the losses' factors on P_i.
   private func factors(
-    _ statistics: RouterStatistics, _ selection: RouterSelection, _ settings: RouterSettings, tokens: Range<Int>
+    _ statistics: RouterStatistics, _ selection: RouterSelection, _ settings: RouterSettings,
+    tokens: Range<Int>
   ) -> [Double] {
     let (experts, selected) = (settings.experts, settings.selected)
     let unit = Double(experts) / Double(selected * tokens.count)

@@ -27,7 +27,10 @@ package final class Variable {
 
   /// Adds to the gradient. Memory that others still read (a gradient that went to two inputs) is not overwritten.
   package func accumulate(_ addend: Tensor) {
-    guard var sum = gradient else { return gradient = addend }
+    guard var sum = gradient else {
+      gradient = addend
+      return
+    }
     gradient = nil
     if sum.isUniquelyOwned() {
       add(sum, addend, into: sum)

@@ -16,6 +16,8 @@ package struct Attention {
   private let keyValueDown, keyValueNorm, keyValueUp, output: Parameter
   private let configuration: ModelConfiguration
   private let layer: Int
+  /// `rms_norm_eps` is not for the norms of the latents: HF and the released inference code fix theirs.
+  private static let latentEpsilon: Float = 1e-6
 
   init(_ configuration: ModelConfiguration, layer: Int, _ factory: ParameterFactory, prefix: String) {
     let (c, name) = (configuration, prefix + ".self_attn.")
@@ -40,14 +42,15 @@ package struct Attention {
     let compressed = tape.apply(Linear.self, (x, keyValueDown)).output
     let latent = tape.apply(Columns.self, (compressed, 0, c.kvLoraRank)).output
     var kr = tape.apply(Columns.self, (compressed, c.kvLoraRank, c.qkRopeHeadDim)).output
-    let normed = tape.apply(RMSNorm.self, (latent, keyValueNorm, c.rmsNormEps)).output
+    let normed = tape.apply(RMSNorm.self, (latent, keyValueNorm, Self.latentEpsilon)).output
     var kv = tape.apply(Linear.self, (normed, keyValueUp)).output
     var keys = context.length
     if let cache = context.cache {
       let all = cache.append(layer: layer, kv: kv.value, kr: kr.value)
       (kv, kr, keys) = (Variable(all.kv), Variable(all.kr), all.kv.rows)
     }
-    let inputs = LatentAttention.Inputs(q: q, kv: kv, kr: kr, shape: shape(context, keys), table: context.table)
+    let inputs = LatentAttention.Inputs(
+      q: q, kv: kv, kr: kr, shape: shape(context, keys), table: context.table)
     let o = tape.apply(LatentAttention.self, inputs).output
     context.release(.norms, normed)
     context.release(.upProjections, q, kv)
@@ -60,7 +63,7 @@ package struct Attention {
     case .direct(let weight): return tape.apply(Linear.self, (x, weight)).output
     case .compressed(let down, let norm, let up):
       let latent = tape.apply(Linear.self, (x, down)).output
-      let normed = tape.apply(RMSNorm.self, (latent, norm, configuration.rmsNormEps)).output
+      let normed = tape.apply(RMSNorm.self, (latent, norm, Self.latentEpsilon)).output
       let q = tape.apply(Linear.self, (normed, up)).output
       context.release(.norms, normed)
       return q

@@ -64,16 +64,25 @@ package final class DeepSeek {
     matmul(hidden, head.value, .nt, output: .float32)
   }
 
+  /// The most likely next token at each position, chunk by chunk.
+  package func mostLikely(_ hidden: Tensor) -> [Int32] {
+    let chunk = 256
+    return stride(from: 0, to: hidden.rows, by: chunk).flatMap { begin in
+      let rows = min(chunk, hidden.rows - begin)
+      return largestColumns(logits(hidden.view(at: begin * hidden.columns, [rows, hidden.columns])))
+    }
+  }
+
   /// Forward pass and losses of a micro-batch.
   ///
-  /// - Returns: the roots of the backward pass (each with gradient 1), what the tokens' losses add up to, and the
-  ///   hidden states after the final norm.
+  /// - Returns: the roots of the backward pass (each with gradient 1), what the tokens' losses add up to, and what
+  ///   the head read: the hidden states after the final norm, then those of each depth.
   package func losses(
     _ batch: MicroBatch, _ objective: Objective, _ context: ForwardContext
-  ) -> (roots: [Variable], sums: LossSums, hidden: Tensor) {
+  ) -> (roots: [Variable], sums: LossSums, hidden: [Tensor]) {
     var sums = LossSums(depths: predictors.count)
     var hidden = hiddenStates(batch.inputs, context)
-    let final = hidden.value
+    var all: [Tensor] = []
     var roots: [Variable] = []
     for depth in 0...predictors.count {
       var labels = batch.labels
@@ -83,12 +92,13 @@ package final class DeepSeek {
         hidden = predictors[depth - 1](
           hidden, ids: shifted.ids, keeps: shifted.keeps, embedding: embedding, context)
       }
+      all.append(hidden.value)
       let (loss, sum) = headLoss(hidden, labels, scale: objective.tokenScale(depth: depth), context)
       roots.append(loss)
       sums.tokens[depth] = sum
     }
     sums.balance = context.routing.reduce(0) { $0 + $1.balanceLoss }
-    return (roots, sums, final)
+    return (roots, sums, all)
   }
 
   private func headLoss(

@@ -34,7 +34,8 @@ package struct MixtureOfExperts {
     let (weights, routed) = context.tape.apply(Router.self, inputs)
     context.note(
       LayerRouting(
-        layer: layer, selection: routed.selection, counts: routed.plan.counts, balanceLoss: routed.balanceLoss))
+        layer: layer, selection: routed.selection, counts: routed.plan.counts, balanceLoss: routed.balanceLoss
+      ))
     let y = context.tape.apply(
       Experts.self, Experts.Inputs(x: x, weights: weights, plan: routed.plan, gateUp: gateUp, down: down)
     ).output

@@ -17,7 +17,8 @@ package final class ParameterFactory {
   /// One tensor of the checkpoint, `[N, K]`.
   func matrix(_ name: String, _ shape: [Int], compute: DType? = nil) -> Parameter {
     let part = Parameter.Part(name: name + ".weight", offset: 0, shape: shape)
-    return register(Parameter(name: name, parts: [part], shape: shape, compute: compute ?? self.compute, on: device))
+    return register(
+      Parameter(name: name, parts: [part], shape: shape, compute: compute ?? self.compute, on: device))
   }
 
   /// A norm's gain, `[D]`.
@@ -27,7 +28,8 @@ package final class ParameterFactory {
   func gateUp(_ prefix: String, inner: Int, width: Int) -> Parameter {
     let parts = Self.gateUpParts(prefix, at: 0, inner: inner, width: width)
     let name = prefix + ".gate_up_proj"
-    return register(Parameter(name: name, parts: parts, shape: [2 * inner, width], compute: compute, on: device))
+    return register(
+      Parameter(name: name, parts: parts, shape: [2 * inner, width], compute: compute, on: device))
   }
 
   /// Gate and up projections of all experts, `[E, 2I, D]`.

@@ -1,5 +1,4 @@
 package import CKernels
-internal import COpenBLAS
 internal import Foundation
 
 /// Where tensors live and who computes on them: memory pool, worker threads and the kernels for this processor.
@@ -8,6 +7,7 @@ package final class Device {
   package let pool = MemoryPool()
   package let workers: WorkerPool
   package let kernels: UnsafePointer<hadal_kernels>
+  let blas: BLAS
 
   /// The name of the instruction-set level in use: `avx512`, `avx2` or `portable`.
   package var level: String { String(cString: kernels.pointee.name) }
@@ -15,13 +15,11 @@ package final class Device {
   /// - Parameters:
   ///   - threads: worker threads; nil for one a core.
   ///   - level: the name of an instruction-set level; nil for the best that the processor has.
-  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it.
+  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it, or OpenBLAS is not installed.
   package init(threads: Int? = nil, level: String? = nil) throws(DeviceError) {
     kernels = try Self.kernels(named: level)
+    blas = try BLAS(level: String(cString: kernels.pointee.name))
     workers = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
-    // Tiles of a product are shared out by our own threads: OpenBLAS must not start its own inside them, and
-    // the split must not depend on their number.
-    openblas_set_num_threads(1)
   }
 
   /// The levels that this processor can run, best first.
@@ -43,7 +41,7 @@ package final class Device {
     let supported = levels().filter { hadal_level_is_supported($0) }
     guard let name else { return supported[0] }
     guard let level = supported.first(where: { String(cString: $0.pointee.name) == name }) else {
-      throw DeviceError(level: name, supported: supportedLevels())
+      throw .unknownLevel(name, supported: supportedLevels())
     }
     return level
   }
@@ -52,11 +50,18 @@ package final class Device {
 @available(*, unavailable)
 extension Device: Sendable {}
 
-/// An instruction-set level that was asked for (`HADAL_ISA`) and cannot be had.
-package struct DeviceError: Error, CustomStringConvertible {
-  package let level: String
-  package let supported: [String]
+/// Why this machine cannot compute as asked.
+package enum DeviceError: Error, CustomStringConvertible {
+  /// An instruction-set level that was asked for (`HADAL_ISA`) and cannot be had.
+  case unknownLevel(String, supported: [String])
+  case noOpenBLAS(reason: String)
+
   package var description: String {
-    "HADAL_ISA=\(level): this processor or build has no such level; it has \(supported.joined(separator: ", "))"
+    switch self {
+    case .unknownLevel(let level, let supported):
+      "HADAL_ISA=\(level): this processor or build has no such level; it has \(supported.joined(separator: ", "))"
+    case .noOpenBLAS(let reason):
+      "OpenBLAS cannot be loaded (\(reason)); install it with: apt-get install libopenblas0-pthread"
+    }
   }
 }

@@ -63,7 +63,9 @@ package struct Tensor {
   }
 
   /// Typed access to the elements.
-  package func elements<Scalar: TensorScalar>(_: Scalar.Type = Scalar.self) -> UnsafeMutableBufferPointer<Scalar> {
+  package func elements<Scalar: TensorScalar>(_: Scalar.Type = Scalar.self) -> UnsafeMutableBufferPointer<
+    Scalar
+  > {
     precondition(Scalar.dtype == dtype, "a \(dtype) tensor read as \(Scalar.dtype)")
     return UnsafeMutableBufferPointer(start: pointer.assumingMemoryBound(to: Scalar.self), count: count)
   }

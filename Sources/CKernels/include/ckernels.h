@@ -96,6 +96,8 @@ typedef struct {
   double (*sum_of_squares)(const float *x, size_t count);
   /// Index of the first value that is NaN or infinite, or count.
   size_t (*first_non_finite)(const float *x, size_t count);
+  /// index[r] = the column of the largest value of row r; ties go to the first.
+  void (*largest_columns)(const float *x, size_t rows, size_t width, int32_t *index);
 } hadal_kernels;
 
 /// The levels that this build knows, best first; NULL ends the list.

@@ -38,9 +38,10 @@ package struct RopeScaling: Sendable, Hashable {
     return temperature(mscale) / temperature(mscaleAllDim)
   }
 
-  /// Stretches plain frequencies: `f_j = plain_j · ((1 - r_j) + r_j / s)` with a ramp `r` from 0 to 1.
-  func stretch(_ plain: [Double], theta: Double) -> [Double] {
-    let dimensions = Double(2 * plain.count)
+  /// Stretches frequencies that are given by their periods: `1/period_j · (1 - r_j) + 1/(s · period_j) · r_j` with a
+  /// ramp `r` from 0 to 1.
+  func stretch(periods: [Float], theta: Double) -> [Float] {
+    let dimensions = Double(2 * periods.count)
     func dimension(turning turns: Double) -> Double {
       dimensions * log(Double(originalMaxPositionEmbeddings) / (2 * .pi * turns)) / (2 * log(theta))
     }
@@ -51,9 +52,10 @@ package struct RopeScaling: Sendable, Hashable {
     high = min(high, dimensions - 1)
     // A ramp of no width would divide 0 by 0; HF widens it by the same amount.
     if low == high { high += 0.001 }
-    return plain.enumerated().map { index, frequency in
-      let ramp = min(max((Double(index) - low) / (high - low), 0), 1)
-      return frequency * ((1 - ramp) + ramp / factor)
+    return periods.enumerated().map { index, period in
+      let ramp = min(max((Float(index) - Float(low)) / Float(high - low), 0), 1)
+      let kept = 1 - ramp
+      return 1 / (Float(factor) * period) * (1 - kept) + 1 / period * kept
     }
   }
 }
@@ -69,11 +71,14 @@ extension ModelConfiguration {
   }
 
   /// Radians per position for each of the `qkRopeHeadDim / 2` rotary pairs: `θ^(-2j/d)`, stretched by YaRN.
+  ///
+  /// Rounded to float32 at each step, as HF and the released inference code do: the same bits as theirs.
   package func ropeInverseFrequencies() -> [Double] {
-    let plain = (0..<qkRopeHeadDim / 2).map { pair in
-      pow(ropeTheta, -2 * Double(pair) / Double(qkRopeHeadDim))
+    let periods = (0..<qkRopeHeadDim / 2).map { pair in
+      Float(pow(ropeTheta, Double(Float(2 * pair) / Float(qkRopeHeadDim))))
     }
-    return ropeScaling?.stretch(plain, theta: ropeTheta) ?? plain
+    let frequencies = ropeScaling?.stretch(periods: periods, theta: ropeTheta) ?? periods.map { 1 / $0 }
+    return frequencies.map(Double.init)
   }
 
   /// What cosine and sine are multiplied by.

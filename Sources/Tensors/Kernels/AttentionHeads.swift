@@ -49,7 +49,8 @@ struct HeadAccess {
     let (sequence, head) = split(item)
     let row = sequence * shape.keys
     typed.pack_rotated(
-      place(kv, row, head * (shape.nope + shape.value)), kv.columns, shape.nope, kr.row(row), kr.columns, half,
+      place(kv, row, head * (shape.nope + shape.value)), kv.columns, shape.nope, kr.row(row), kr.columns,
+      half,
       cosine, sine, shape.interleaved, k, shape.keys)
   }
 
@@ -109,7 +110,9 @@ struct HeadAccess {
     let block = shape.keys * shape.rope
     kr.device.workers.forEach(shape.sequences) { sequence in
       let sum = dkrHeads.floats.baseAddress! + sequence * shape.heads * block
-      for head in 1..<max(shape.heads, 1) { kr.device.kernels.pointee.add_float(sum + head * block, sum, block) }
+      for head in 1..<max(shape.heads, 1) {
+        kr.device.kernels.pointee.add_float(sum + head * block, sum, block)
+      }
       let target = dkr.row(sequence * shape.keys)
       typed.unpack_rotated(
         sum, target, kr.columns, 0, target, kr.columns, half, cosine, sine, shape.interleaved, shape.keys)

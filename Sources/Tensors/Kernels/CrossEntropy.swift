@@ -41,7 +41,9 @@ package func crossEntropyHead(
   return CrossEntropyResult(losses: losses, inputGradient: dh)
 }
 
-private func softmaxLoss(_ logits: Tensor, _ labels: Tensor, _ scale: Tensor, _ losses: Tensor, gradient: Bool) {
+private func softmaxLoss(
+  _ logits: Tensor, _ labels: Tensor, _ scale: Tensor, _ losses: Tensor, gradient: Bool
+) {
   let (device, width) = (logits.device, logits.columns)
   let (label, factor) = (labels.elements(Int32.self).baseAddress!, scale.floats.baseAddress!)
   let (x, loss) = (logits.floats.baseAddress!, losses.floats.baseAddress!)

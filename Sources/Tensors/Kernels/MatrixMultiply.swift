@@ -1,5 +1,3 @@
-internal import COpenBLAS
-
 /// Which operands are transposed, as BLAS and DeepGEMM write it: first letter the left, second the right.
 package enum Layout: Sendable {
   /// `y[M, N] = a[M, K] b[N, K]ᵀ`: Fprop.
@@ -84,12 +82,12 @@ private func multiply(
   let tiles = products.flatMap { $0.tiles(layout) }
   let (ap, bp, yp) = (aFloat.floats.baseAddress, bFloat.floats.baseAddress, yFloat.floats.baseAddress)
   guard let ap, let bp, let yp else { return }
+  let blas = y.device.blas
   y.device.workers.forEach(tiles.count) { i in
     let p = tiles[i]
-    cblas_sgemm(
-      CblasRowMajor, layout == .tn ? CblasTrans : CblasNoTrans, layout == .nt ? CblasTrans : CblasNoTrans,
-      Int32(p.m), Int32(p.n), Int32(p.k), 1, ap + p.a, Int32(p.lda), bp + p.b, Int32(p.ldb),
-      accumulate ? 1 : 0, yp + p.y, Int32(p.ldy))
+    blas.multiply(
+      layout, m: p.m, n: p.n, k: p.k, ap + p.a, p.lda, bp + p.b, p.ldb, yp + p.y, p.ldy,
+      accumulate: accumulate)
   }
   if y.dtype != .float32 { y.convert(from: yFloat) }
 }

@@ -35,3 +35,19 @@ extension Tensor {
     }
   }
 }
+
+/// The column of the largest value of each row of a float32 matrix; ties go to the first.
+package func largestColumns(_ x: Tensor) -> [Int32] {
+  let width = x.columns
+  let values = x.floats
+  var result = [Int32](repeating: 0, count: x.rows)
+  result.withUnsafeMutableBufferPointer { indices in
+    let indices = indices
+    x.device.forEachRows(x.rows, width: width) { range in
+      x.device.kernels.pointee.largest_columns(
+        values.baseAddress! + range.lowerBound * width, range.count, width,
+        indices.baseAddress! + range.lowerBound)
+    }
+  }
+  return result
+}

@@ -25,7 +25,8 @@ package struct RouterSettings: Sendable, Equatable {
 
   fileprivate var kernel: hadal_router_settings {
     hadal_router_settings(
-      experts: Int32(experts), selected: Int32(selected), groups: Int32(groups), kept_groups: Int32(keptGroups),
+      experts: Int32(experts), selected: Int32(selected), groups: Int32(groups),
+      kept_groups: Int32(keptGroups),
       group_score_is_top2: groupScore == .topTwoSum, softmax: softmax, normalize: normalize, scale: scale)
   }
 }
@@ -97,7 +98,8 @@ package func routerStatistics(
 ) -> [RouterStatistics] {
   let (length, device) = (selection.scores.rows / sequences, selection.scores.device)
   let zero = RouterStatistics(
-    shares: Array(repeating: 0, count: settings.experts), rawCounts: Array(repeating: 0, count: settings.experts))
+    shares: Array(repeating: 0, count: settings.experts),
+    rawCounts: Array(repeating: 0, count: settings.experts))
   var all = Array(repeating: zero, count: sequences)
   let s = selection.scores.floats.baseAddress!
   all.withUnsafeMutableBufferPointer { buffer in

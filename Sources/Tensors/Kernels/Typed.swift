@@ -30,7 +30,8 @@ extension Tensor {
   package func fillWithZeros() {
     let (base, width) = (pointer, dtype.byteCount)
     device.workers.forEachRange(count, grain: 1 << 18) { range in
-      (base + range.lowerBound * width).initializeMemory(as: UInt8.self, repeating: 0, count: range.count * width)
+      (base + range.lowerBound * width).initializeMemory(
+        as: UInt8.self, repeating: 0, count: range.count * width)
     }
   }
 
