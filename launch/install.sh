@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs the system packages that Hadal needs on Debian: what the other scripts call first.
+#   launch/install.sh [PACKAGE …]      further packages to install with them
+set -euo pipefail
+
+packages=(libopenblas0-pthread "$@")
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+
+if ! command -v swift >/dev/null; then
+  echo "swift is not on PATH: install a Swift 6.3 toolchain (https://www.swift.org/install/linux)" >&2
+  exit 1
+fi
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || {
+    echo "please install as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  }
+  as_root=(sudo)
+fi
+echo "installing ${missing[*]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+  >/dev/null
