@@ -13,12 +13,10 @@ extension SafetensorsFile: TensorSource {}
 extension HuggingFaceDirectory: TensorSource {}
 extension StoredCheckpoint: TensorSource {}
 
-/// A tensor under the name that files call it.
-package struct NamedTensor {
-  package let name: String
-  package let tensor: Tensor
-  package init(name: String, tensor: Tensor) { (self.name, self.tensor) = (name, tensor) }
-  package var record: TensorRecord { TensorRecord(name: name, type: tensor.dtype.scalarType, shape: tensor.shape) }
+extension NamedTensor {
+  package var record: TensorRecord {
+    TensorRecord(name: name, type: tensor.dtype.scalarType, shape: tensor.shape)
+  }
 }
 
 extension TensorSource {
@@ -35,9 +33,11 @@ extension TensorSource {
       }
       let record = try entry(target.name)
       if record.shape != target.tensor.shape {
-        faults.append("\(quoted(target.name)) has shape \(record.shape), the model needs \(target.tensor.shape)")
+        faults.append(
+          "\(quoted(target.name)) has shape \(record.shape), the model needs \(target.tensor.shape)")
       } else if !Self.isReadable(record.type, as: target.tensor.dtype) {
-        faults.append("\(quoted(target.name)) is \(record.type.rawValue), which cannot be read as \(target.tensor.dtype)")
+        faults.append(
+          "\(quoted(target.name)) is \(record.type.rawValue), which cannot be read as \(target.tensor.dtype)")
       }
     }
     guard faults.isEmpty else {

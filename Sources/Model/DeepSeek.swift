@@ -8,7 +8,7 @@ package final class DeepSeek {
   package let device: Device
   package let parameters: [Parameter]
   /// Router biases by name.
-  package let buffers: [(name: String, tensor: Tensor)]
+  package let buffers: [NamedTensor]
   package let blocks: [Block]
   package let predictors: [MultiTokenPrediction]
   private let embedding, finalNorm, head: Parameter
@@ -116,9 +116,18 @@ package final class DeepSeek {
 extension DeepSeek: Sendable {}
 
 extension DeepSeek {
+  /// Fills the weights by `fill`, and brings what operations read up to date.
+  package func loadWeights<Failure: Error>(
+    _ fill: ([NamedTensor]) throws(Failure) -> Void
+  ) throws(Failure) {
+    try fill(namedTensors)
+    for parameter in parameters { parameter.masterDidChange() }
+  }
+
   /// Everything that a checkpoint of the weights holds, under its checkpoint name, float32.
-  package var namedTensors: [(name: String, tensor: Tensor)] {
-    parameters.flatMap { parameter in parameter.parts.map { ($0.name, parameter.master(of: $0)) } }
-      + buffers.map { ($0.name, $0.tensor) }
+  package var namedTensors: [NamedTensor] {
+    parameters.flatMap { parameter in
+      parameter.parts.map { NamedTensor(name: $0.name, tensor: parameter.master(of: $0)) }
+    } + buffers
   }
 }

@@ -8,7 +8,7 @@ package final class ParameterFactory {
   package let compute: DType
   package private(set) var parameters: [Parameter] = []
   /// The routers' biases: float32, outside of the optimizer, saved with the checkpoint.
-  package private(set) var buffers: [(name: String, tensor: Tensor)] = []
+  package private(set) var buffers: [NamedTensor] = []
 
   package init(on device: Device, compute: DType) {
     (self.device, self.compute) = (device, compute)
@@ -54,7 +54,7 @@ package final class ParameterFactory {
   /// A float32 array that no gradient reaches; zeros at first.
   func buffer(_ name: String, _ count: Int) -> Tensor {
     let tensor = Tensor.zeros([count], on: device)
-    buffers.append((name, tensor))
+    buffers.append(NamedTensor(name: name, tensor: tensor))
     return tensor
   }
 

@@ -82,12 +82,12 @@ package final class Optimizer {
   }
 
   /// The moments under the names that a checkpoint gives them.
-  package var namedTensors: [(name: String, tensor: Tensor)] {
+  package var namedTensors: [NamedTensor] {
     slots.flatMap { slot, m, v in
       slot.parts.flatMap { part in
         [
-          ("optimizer.exp_avg." + part.name, m.view(at: part.offset, part.shape)),
-          ("optimizer.exp_avg_sq." + part.name, v.view(at: part.offset, part.shape)),
+          NamedTensor(name: "optimizer.exp_avg." + part.name, tensor: m.view(at: part.offset, part.shape)),
+          NamedTensor(name: "optimizer.exp_avg_sq." + part.name, tensor: v.view(at: part.offset, part.shape)),
         ]
       }
     }

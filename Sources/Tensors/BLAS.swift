@@ -4,13 +4,12 @@ internal import Foundation
 ///
 /// Not linked: OpenBLAS chooses its kernels while it is being loaded, and a version that does not know the processor
 /// takes its slowest ones (0.3.21 on Emerald Rapids: those of a 2004 Prescott). So we tell it first.
-struct BLAS {
+struct BLAS: Sendable {
   /// `cblas_sgemm(order, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`
   private typealias SGEMM =
     @convention(c) (
       Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>, Int32, UnsafePointer<Float>,
-      Int32,
-      Float, UnsafeMutablePointer<Float>, Int32
+      Int32, Float, UnsafeMutablePointer<Float>, Int32
     ) -> Void
 
   private let sgemm: SGEMM
@@ -18,19 +17,26 @@ struct BLAS {
   private static let plain: Int32 = 111
   private static let transposed: Int32 = 112
 
-  /// - Parameter level: the name of our instruction-set level. OpenBLAS is loaded once a process: the first one decides.
-  init(level: String) throws(DeviceError) {
-    let core = ["avx512": "SkylakeX", "avx2": "Haswell"][level]
-    if let core { setenv("OPENBLAS_CORETYPE", core, 0) }
+  /// Loaded once a process, by whoever asks first; the choice of kernels is the processor's, not a forced level's.
+  private static let loaded = Result { () throws(DeviceError) in try load() }
+
+  init() throws(DeviceError) { self = try Self.loaded.get() }
+
+  private init(sgemm: SGEMM) { self.sgemm = sgemm }
+
+  private static func load() throws(DeviceError) -> BLAS {
+    if let core = ["avx512": "SkylakeX", "avx2": "Haswell"][Device.supportedLevels()[0]] {
+      setenv("OPENBLAS_CORETYPE", core, 0)
+    }
     guard let library = dlopen("libopenblas.so.0", RTLD_NOW),
       let sgemm = dlsym(library, "cblas_sgemm"), let setThreads = dlsym(library, "openblas_set_num_threads")
     else {
       throw DeviceError.noOpenBLAS(reason: dlerror().map { String(cString: $0) } ?? "unknown")
     }
-    self.sgemm = unsafeBitCast(sgemm, to: SGEMM.self)
     // Tiles of a product are shared out by our own threads: OpenBLAS must not start its own inside them, and
     // the split must not depend on their number.
     unsafeBitCast(setThreads, to: (@convention(c) (Int32) -> Void).self)(1)
+    return BLAS(sgemm: unsafeBitCast(sgemm, to: SGEMM.self))
   }
 
   /// `y = a b`, or `y += a b`; row lengths in elements. On the calling thread alone.

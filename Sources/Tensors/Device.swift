@@ -18,7 +18,7 @@ package final class Device {
   /// - Throws: `DeviceError` when the level is unknown or the processor lacks it, or OpenBLAS is not installed.
   package init(threads: Int? = nil, level: String? = nil) throws(DeviceError) {
     kernels = try Self.kernels(named: level)
-    blas = try BLAS(level: String(cString: kernels.pointee.name))
+    blas = try BLAS()
     workers = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
   }
 

@@ -48,10 +48,13 @@ package final class WorkerPool {
 /// The loop that is being shared, and how threads sleep and wake.
 ///
 /// `@unchecked Sendable`: the body is a borrowed closure that outlives the loop (`run` returns only when no worker
-/// holds it), and every other field is atomic or guarded by `condition`.
+/// uses it), and every other field is atomic or guarded by `condition`.
 private final class SharedLoop: @unchecked Sendable {
   private let condition = NSCondition()
-  private var body: ((Int, Int) -> Void)?
+  typealias Body = (Int, Int) -> Void
+  /// A pointer, so that no worker owns the closure: a reference that is given back a moment after `busy` was counted
+  /// down would be an escape.
+  private var body: UnsafePointer<Body>?
   private var count = 0
   private var stopped = false
   private let generation = Atomic<Int>(0)
@@ -63,20 +66,21 @@ private final class SharedLoop: @unchecked Sendable {
 
   func run(count: Int, helpers: Int, _ body: (Int, Int) -> Void) {
     withoutActuallyEscaping(body) { body in
-      condition.lock()
-      self.body = body
-      self.count = count
-      next.store(0, ordering: .relaxed)
-      busy.store(helpers, ordering: .relaxed)
-      generation.add(1, ordering: .sequentiallyConsistent)
-      condition.broadcast()
-      condition.unlock()
-      work(thread: 0, count: count, body)
-      while busy.load(ordering: .acquiring) > 0 { sched_yield() }
-      condition.lock()
-      self.body = nil
-      condition.unlock()
+      withUnsafePointer(to: body) { run(count: count, helpers: helpers, $0) }
     }
+  }
+
+  private func run(count: Int, helpers: Int, _ body: UnsafePointer<Body>) {
+    condition.lock()
+    self.body = body
+    self.count = count
+    next.store(0, ordering: .relaxed)
+    busy.store(helpers, ordering: .relaxed)
+    generation.add(1, ordering: .sequentiallyConsistent)
+    condition.broadcast()
+    condition.unlock()
+    work(thread: 0, count: count, body)
+    while busy.load(ordering: .acquiring) > 0 { sched_yield() }
   }
 
   func serve(worker: Int) {
@@ -95,11 +99,11 @@ private final class SharedLoop: @unchecked Sendable {
     }
   }
 
-  private func work(thread: Int, count: Int, _ body: (Int, Int) -> Void) {
+  private func work(thread: Int, count: Int, _ body: UnsafePointer<Body>) {
     while true {
       let item = next.add(1, ordering: .relaxed).oldValue
       guard item < count else { return }
-      body(item, thread)
+      body.pointee(item, thread)
     }
   }
 

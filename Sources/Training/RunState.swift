@@ -1,7 +1,7 @@
-internal import Autograd
 package import Checkpoint
 package import Model
 package import Optimization
+internal import Tensors
 
 /// Where a run stands, beside its tensors.
 package struct RunState: Sendable, Equatable {
@@ -24,9 +24,7 @@ package struct RunCheckpoint {
     (self.model, self.optimizer) = (model, optimizer)
   }
 
-  private var tensors: [NamedTensor] {
-    (model.namedTensors + optimizer.namedTensors).map { NamedTensor(name: $0.name, tensor: $0.tensor) }
-  }
+  private var tensors: [NamedTensor] { model.namedTensors + optimizer.namedTensors }
 
   /// - Parameter configuration: resolved, as YAML.
   package func save(
@@ -46,8 +44,9 @@ package struct RunCheckpoint {
 
   /// Nothing is changed unless every tensor is there with the right shape.
   package func restore(_ checkpoint: StoredCheckpoint) throws(CheckpointError) -> RunState {
-    try checkpoint.load(into: tensors)
-    model.parameters.forEach { $0.masterDidChange() }
+    try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in
+      try checkpoint.load(into: weights + optimizer.namedTensors)
+    }
     var state = RunState()
     state.step = checkpoint.manifest.step
     state.tokens = checkpoint.manifest.tokens

@@ -128,7 +128,7 @@ extension Trainer {
     let saved = try RunCheckpoint(model, optimizer).save(
       state, configuration: configuration.yaml(), to: store)
     recorder.note("saved \(saved.path) (\(saved.length / 1_000_000) MB)")
-    saved.leftovers.forEach { recorder.note("could not remove an old checkpoint: \($0)") }
+    for leftover in saved.leftovers { recorder.note("could not remove an old checkpoint: \(leftover)") }
     return saved.path
   }
 }

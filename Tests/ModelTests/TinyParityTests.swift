@@ -1,6 +1,7 @@
 import Autograd
 import Checkpoint
 import Model
+import OracleSupport
 import Tensors
 import Testing
 
@@ -16,7 +17,7 @@ struct TinyParityTests {
     let batch = try tinyBatch(oracle)
     var worst = (name: "", error: 0.0)
     func compare(_ name: String, _ found: some Collection<Float>) throws {
-      let error = relativeError(found, try floats(oracle, name))
+      let error = relativeError(found, try oracle.floats(name))
       if error >= worst.error { worst = (name, error) }
       #expect(error <= limit, "\(name): relative error \(error)")
     }
@@ -42,10 +43,10 @@ struct TinyParityTests {
 
   private func compareRouting(_ routing: LayerRouting, _ oracle: SafetensorsFile) throws {
     let prefix = "routing.\(routing.layer)."
-    #expect(routing.counts == (try integers(oracle, prefix + "counts")))
+    #expect(routing.counts == (try oracle.integers(prefix + "counts")))
     let (indices, weights) = routing.selection.sortedByExpert()
-    #expect(indices.map(Int.init) == (try integers(oracle, prefix + "indices")))
-    #expect(relativeError(weights, try floats(oracle, prefix + "weights")) <= limit)
+    #expect(indices.map(Int.init) == (try oracle.integers(prefix + "indices")))
+    #expect(relativeError(weights, try oracle.floats(prefix + "weights")) <= limit)
   }
 
   @Test func multiTokenPrediction() throws {
@@ -58,13 +59,13 @@ struct TinyParityTests {
     let objective = Objective(validLabels: batch.validLabels(depths: 1), multiTokenWeight: 0.3)
     let (roots, sums, _) = model.losses(batch, objective, context)
     let losses = zip(sums.tokens, objective.validLabels).map { Float($0 / Double($1)) }
-    #expect(relativeError([losses[0]], try floats(oracle, "loss_main")) <= limit)
-    #expect(relativeError([losses[1]], try floats(oracle, "loss_mtp")) <= limit)
-    #expect(relativeError([losses[0] + 0.3 * losses[1]], try floats(oracle, "loss_total")) <= limit)
+    #expect(relativeError([losses[0]], try oracle.floats("loss_main")) <= limit)
+    #expect(relativeError([losses[1]], try oracle.floats("loss_mtp")) <= limit)
+    #expect(relativeError([losses[0] + 0.3 * losses[1]], try oracle.floats("loss_total")) <= limit)
     tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: model.device)) })
     for parameter in model.parameters {
       for part in parameter.parts {
-        let error = relativeError(parameter.gradient(of: part).floats, try floats(oracle, "grad." + part.name))
+        let error = relativeError(parameter.gradient(of: part).floats, try oracle.floats("grad." + part.name))
         #expect(error <= limit, "grad.\(part.name): relative error \(error)")
       }
     }

@@ -3,6 +3,7 @@ import Checkpoint
 import Foundation
 import Model
 import Optimization
+import OracleSupport
 import Tensors
 import Testing
 
@@ -10,21 +11,16 @@ import Testing
 
 /// 20 AdamW steps from tiny_a's weights, against torch.optim.AdamW on transformers' DeepseekV3ForCausalLM.
 struct TrajectoryTests {
-  private static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().appendingPathComponent("Oracle").path
-
   /// The model, its optimizer and the batches of the oracle.
   private func start() throws -> (model: DeepSeek, optimizer: Optimizer, batches: [MicroBatch]) {
-    var configuration = try ModelConfiguration.load(huggingFaceFile: Self.directory + "/tiny_a/config.json")
+    var configuration = try ModelConfiguration.load(huggingFaceFile: oracleDirectory + "/tiny_a/config.json")
     configuration.numNextnPredictLayers = 0
     let model = DeepSeek(configuration, compute: .float32, on: try Device(threads: 2))
-    try HuggingFaceDirectory(Self.directory + "/tiny_a").load(
-      into: model.namedTensors.map { NamedTensor(name: $0.name, tensor: $0.tensor) })
+    try model.loadWeights(SafetensorsFile(oracleDirectory + "/tiny_a/model.safetensors").load)
     let optimizer = Optimizer(model.parameters.map(\.slot), AdamWSettings(), moments: .float32)
-    let file = try SafetensorsFile(Self.directory + "/tiny_a_trajectory/trajectory.safetensors")
-    let bytes = try file.bytes("batches")
+    let file = try SafetensorsFile(oracleDirectory + "/tiny_a_trajectory/trajectory.safetensors")
     let shape = try file.entry("batches").shape
-    let ids = (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self) }
+    let ids = try file.integers("batches").map(Int32.init)
     let batches = (0..<shape[0]).map { step in
       MicroBatch(
         rows: (0..<shape[1]).map { row in
@@ -36,7 +32,8 @@ struct TrajectoryTests {
   }
 
   private func series(_ name: String) throws -> [Double] {
-    let text = try Data(contentsOf: URL(fileURLWithPath: Self.directory + "/tiny_a_trajectory/trajectory.json"))
+    let path = oracleDirectory + "/tiny_a_trajectory/trajectory.json"
+    let text = try Data(contentsOf: URL(fileURLWithPath: path))
     let object = try #require(try JSONSerialization.jsonObject(with: text) as? [String: Any])
     return try #require(object[name] as? [Double])
   }
@@ -52,39 +49,38 @@ struct TrajectoryTests {
     for (step, batch) in batches.enumerated() {
       optimizer.clearGradients()
       let sums = StepRunner(model).run([batch], multiTokenWeight: 0)
-      #expect(abs(sums.mainLoss - losses[step]) <= 1e-4, "step \(step): \(sums.mainLoss) is not \(losses[step])")
+      let loss = sums.mainLoss
+      #expect(abs(loss - losses[step]) <= 1e-4, "step \(step): \(loss) is not \(losses[step])")
       let norm = optimizer.gradientNorm()
       if biasUpdateSpeed == 0 {
-        #expect(abs(norm - norms[step]) <= 1e-3 * norms[step], "step \(step): norm \(norm) is not \(norms[step])")
+        let expected = norms[step]
+        #expect(abs(norm - expected) <= 1e-3 * expected, "step \(step): norm \(norm) is not \(expected)")
       }
       optimizer.update(learningRate: 1e-3, norm: norm, step: step + 1)
       model.updateBiases(loads: sums.loads, speed: Float(biasUpdateSpeed))
     }
-    let file = try SafetensorsFile(Self.directory + "/tiny_a_trajectory/trajectory.safetensors")
+    let file = try SafetensorsFile(oracleDirectory + "/tiny_a_trajectory/trajectory.safetensors")
     if biasUpdateSpeed == 0 { try compareWeights(model, file) } else { try compareBiases(model, file) }
   }
 
   private func compareWeights(_ model: DeepSeek, _ file: SafetensorsFile) throws {
-    for (name, tensor) in model.namedTensors where file.contains("final." + name) {
-      let expected = try floats(file, "final." + name)
+    for (name, tensor) in model.namedTensors.map({ ($0.name, $0.tensor) })
+    where file.contains("final." + name) {
+      let expected = try file.floats("final." + name)
       // Adam divides by the root of v: where a gradient is near 0, rounding moves a weight by up to one step (1e-3).
       let worst = zip(tensor.floats, expected).map { abs($0 - $1) }.max() ?? .infinity
       #expect(worst <= 1e-3, "\(name): differs by \(worst)")
-      let mean = zip(tensor.floats, expected).map { Double(abs($0 - $1)) }.reduce(0, +) / Double(expected.count)
+      let mean =
+        zip(tensor.floats, expected).map { Double(abs($0 - $1)) }.reduce(0, +) / Double(expected.count)
       #expect(mean <= 1e-5, "\(name): differs by \(mean) in the mean")
     }
   }
 
   private func compareBiases(_ model: DeepSeek, _ file: SafetensorsFile) throws {
-    for (name, tensor) in model.buffers {
-      let expected = try floats(file, "final_biasupdate." + name)
+    for (name, tensor) in model.buffers.map({ ($0.name, $0.tensor) }) {
+      let expected = try file.floats("final_biasupdate." + name)
       let worst = zip(tensor.floats, expected).map { abs($0 - $1) }.max() ?? .infinity
       #expect(worst <= 1e-6, "\(name): \(Array(tensor.floats)) is not \(expected)")
     }
-  }
-
-  private func floats(_ file: SafetensorsFile, _ name: String) throws -> [Float] {
-    let bytes = try file.bytes(name)
-    return (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
   }
 }

@@ -9,7 +9,9 @@ package func add(_ a: Tensor, _ b: Tensor) -> Tensor {
 
 /// `y = a + b`; y may be a or b.
 package func add(_ a: Tensor, _ b: Tensor, into y: Tensor) {
-  precondition(a.count == b.count && a.dtype == b.dtype, "add: \(a.shape) \(a.dtype), \(b.shape) \(b.dtype)")
+  precondition(
+    a.count == b.count && a.dtype == b.dtype && y.count == a.count && y.dtype == a.dtype,
+    "add: \(a.shape) \(a.dtype), \(b.shape) \(b.dtype) into \(y.shape) \(y.dtype)")
   let (kernel, width) = (a.device.typed(a.dtype).add!, a.dtype.byteCount)
   let (ap, bp, yp) = (a.pointer, b.pointer, y.pointer)
   a.device.workers.forEachRange(a.count, grain: elementGrain) { range in

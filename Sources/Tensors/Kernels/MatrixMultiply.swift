@@ -26,7 +26,9 @@ package func matmul(
   guard let size = layout.sizes((a.rows, a.columns), (b.rows, b.columns)) else {
     preconditionFailure("matmul \(layout): inner sizes differ: \(a.shape) \(b.shape)")
   }
+  precondition(size.k > 0, "matmul \(layout): nothing to sum: \(a.shape) \(b.shape)")
   let y = accumulator ?? Tensor([size.m, size.n], output ?? a.dtype, on: a.device)
+  precondition(y.count == size.m * size.n, "matmul \(layout): \(y.shape) is not [\(size.m), \(size.n)]")
   let product = Product(
     a: 0, b: 0, y: 0, m: size.m, n: size.n, k: size.k, lda: a.columns, ldb: b.columns, ldy: size.n)
   multiply([product], a, b, into: y, layout, accumulate: accumulator != nil)

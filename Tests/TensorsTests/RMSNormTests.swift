@@ -1,0 +1,62 @@
+import Tensors
+import Testing
+
+/// RMSNorm and its gradients against Double.
+struct RMSNormTests {
+  private static let epsilon: Float = 0.01
+
+  /// Widths below, at and above the vector lengths, none but 16 a multiple of it.
+  @Test(arguments: Kernel.all, [1, 7, 16, 131])
+  func forwardAndGradients(_ kernel: Kernel, width: Int) throws {
+    let (rows, device) = (23, try kernel.device())
+    let x = Sample([rows, width], kernel.dtype, "norm x")
+    let dy = Sample([rows, width], kernel.dtype, "norm dy")
+    let gain = Sample([width], .float32, "norm gain")
+    let start = Sample([width], .float32, "norm dgain")
+    var (y, dx, dgain, rstd) = ([Double](), [Double](), start.doubles, [Double]())
+    for t in 0..<rows {
+      let row = t * width..<(t + 1) * width
+      let mean = row.reduce(0) { $0 + x[$1] * x[$1] } / Double(width)
+      let scale = 1 / (mean + Double(Self.epsilon)).squareRoot()
+      rstd.append(scale)
+      let dot = row.reduce(0) { $0 + gain[$1 - row.lowerBound] * dy[$1] * x[$1] } / Double(width)
+      for i in row {
+        let g = gain[i - row.lowerBound]
+        y.append(x[i] * scale * g)
+        dx.append(scale * (g * dy[i] - x[i] * scale * scale * dot))
+        dgain[i - row.lowerBound] += dy[i] * x[i] * scale
+      }
+    }
+    let (xT, dyT, gainT) = (x.tensor(on: device), dy.tensor(on: device), gain.tensor(on: device))
+    let found = rmsNorm(xT, gain: gainT, epsilon: Self.epsilon)
+    #expect(firstDifference(found.y, y, roundings: width + 6) == nil, "y")
+    #expect(firstDifference(found.rstd, rstd, roundings: width + 4) == nil, "rstd")
+    let foundDx = rmsNormInputGradient(dyT, xT, gain: gainT, rstd: found.rstd)
+    #expect(firstDifference(foundDx, dx, roundings: width + 12) == nil, "dx")
+    let sum = start.tensor(on: device)
+    rmsNormGainGradient(dyT, xT, rstd: found.rstd, addingTo: sum)
+    #expect(firstDifference(sum, dgain, roundings: rows + 4) == nil, "dgain")
+  }
+
+  /// A row of zeros is normalized to zeros: that is what ε is for.
+  @Test(arguments: Kernel.all)
+  func zeroRows(_ kernel: Kernel) throws {
+    let device = try kernel.device()
+    let gain = Sample([5], .float32, "gain").tensor(on: device)
+    let found = rmsNorm(Tensor.zeros([2, 5], kernel.dtype, on: device), gain: gain, epsilon: 1e-6)
+    #expect(found.y.numbers.allSatisfy { $0 == 0 })
+    #expect(found.rstd.numbers.allSatisfy { abs($0 - 1000) < 0.001 })
+  }
+
+  @Test(arguments: Kernel.all)
+  func notANumberIsKept(_ kernel: Kernel) throws {
+    let device = try kernel.device()
+    var values = randomNumbers(3 * 21, "norm NaN")
+    values[21 + 20] = .nan
+    let gain = Sample([21], .float32, "gain").tensor(on: device)
+    let y = rmsNorm(Sample([3, 21], kernel.dtype, values).tensor(on: device), gain: gain, epsilon: 1e-6).y
+      .numbers
+    #expect(y[21..<42].allSatisfy { $0.isNaN })
+    #expect(y[..<21].allSatisfy { $0.isFinite } && y[42...].allSatisfy { $0.isFinite })
+  }
+}
