@@ -1,0 +1,82 @@
+internal import ArgumentParser
+internal import Autograd
+internal import Checkpoint
+internal import Data
+internal import Foundation
+internal import Model
+internal import Tensors
+internal import Training
+
+/// `hadal evaluate`: loss, perplexity and bits per byte of held-out text.
+struct Evaluate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measure a checkpoint on held-out text.",
+    discussion: """
+      Each token is predicted once, in rows of the run's sequence length. Bits per byte counts the UTF-8 bytes of \
+      the documents; the tokens that end documents are paid for as well. MTP acceptance is how often the first \
+      module's most likely token is the one that the main head finds most likely one position later.
+      """)
+
+  @Option(name: .long, help: "A checkpoint (step-N), a directory of checkpoints, or a run's directory.")
+  var checkpoint: String
+
+  @Option(name: .long, help: "A token shard, or a corpus that `hadal prepare` made; else the run's own.")
+  var data: String?
+
+  @Flag(name: .long, help: "Print one JSON object.")
+  var json = false
+
+  func run() throws {
+    let stored = try StoredCheckpoint.find(checkpoint)
+    let run = try RunConfiguration.parse(yaml: stored.manifest.configuration, source: stored.path)
+    let dataset = try heldOut(run)
+    let shape = try run.model.resolved(tokenizerVocabSize: dataset.vocabularySize)
+    let device = try Device(
+      threads: run.training.threads, level: ProcessInfo.processInfo.environment["HADAL_ISA"])
+    let model = DeepSeek(shape, compute: run.precision.mode.dtype, on: device)
+    try model.loadWeights(stored.load)
+    let evaluator = Evaluator(
+      model, dataset, sequenceLength: run.training.sequenceLength, batch: run.training.microBatchSize)
+    let result = evaluator.run(acceptance: true)
+    print(json ? result.json : result.text)
+  }
+
+  private func heldOut(_ run: RunConfiguration) throws -> TokenDataset {
+    var section = run.data
+    if let data {
+      var isDirectory: ObjCBool = false
+      _ = FileManager.default.fileExists(atPath: data, isDirectory: &isDirectory)
+      guard isDirectory.boolValue else { return try TokenDataset([data]) }
+      section = DataSection()
+      section.directory = data
+    }
+    guard let validation = try TrainingData(section).validation else {
+      throw ValidationError("the run has no validation data; name a token shard or a corpus with --data")
+    }
+    return validation
+  }
+}
+
+extension EvaluationResult {
+  fileprivate var rows: [(key: String, label: String, value: Double)] {
+    var rows = [
+      ("tokens", "tokens", Double(tokens)), ("bytes", "bytes", bytes), ("loss", "loss (nats/token)", loss),
+      ("perplexity", "perplexity", perplexity), ("bits_per_byte", "bits per byte", bitsPerByte),
+    ]
+    rows += multiTokenLosses.enumerated().map {
+      ("loss_mtp_\($0 + 1)", "MTP depth \($0 + 1) loss (nats/token)", $1)
+    }
+    if let acceptance { rows.append(("mtp_acceptance", "MTP acceptance", acceptance)) }
+    return rows
+  }
+
+  fileprivate var text: String {
+    rows.map { row in
+      row.label.padding(toLength: 32, withPad: " ", startingAt: 0) + String(format: "%.6g", row.value)
+    }.joined(separator: "\n")
+  }
+
+  fileprivate var json: String {
+    "{" + rows.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ", ") + "}"
+  }
+}

@@ -1,0 +1,73 @@
+internal import ArgumentParser
+internal import Checkpoint
+internal import Model
+internal import Tensors
+internal import Training
+
+/// `hadal probe`: what the model computes, for comparing numbers with other software.
+struct Probe: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Runs a Hugging Face model directory on given tokens and writes what it computes.",
+    discussion: """
+      OUT gets logits [B, S, V], loss (mean cross-entropy of the next token, in nats), and for each layer with
+      experts routing.<layer>.indices (ascending) and .weights; with --mtp-weight also loss_mtp; with --gradients
+      also grad.<name> of loss + W * loss_mtp.
+      """)
+
+  enum Precision: String, ExpressibleByArgument, CaseIterable { case float32, bfloat16, fp8 }
+
+  @Option(help: "Directory with config.json and *.safetensors.") var model: String
+
+  @Option(help: "A safetensors file with input_ids [B, S], int64.") var input: String
+
+  @Option(help: "The safetensors file to write.") var output: String
+
+  @Option(help: "What matrices and activations are stored in.") var precision = Precision.float32
+
+  @Flag(help: "Also write the gradient of every parameter.") var gradients = false
+
+  @Option(help: "W: also run the modules of multi-token prediction, with this weight.") var mtpWeight: Double?
+
+  func run() throws {
+    let weight = try checkedWeight()
+    let compute = try checkedPrecision()
+    let shape = try ModelConfiguration.load(huggingFaceFile: "\(model)/config.json")
+    let directory = try HuggingFaceDirectory(model)
+    let weights = ProbeWeights(directory: directory, configuration: shape)
+    if weight != nil { try weights.requireModules() }
+    let batch = try ProbeInput(path: input).batch(
+      shape, depths: weight == nil ? 0 : shape.numNextnPredictLayers)
+    let file = try ProbeOutput(path: output)
+    let network = DeepSeek(
+      shape, compute: compute, multiTokenPrediction: weight != nil, on: try Device.ofThisProcess())
+    try weights.load(into: network)
+    for warning in weights.warnings(network) { Console.note("warning: \(warning)") }
+    try file.write(ProbeRun(network, multiTokenWeight: weight, gradients: gradients).results(batch))
+  }
+
+  private func checkedWeight() throws(OptionError) -> Double? {
+    guard let mtpWeight else { return nil }
+    guard mtpWeight >= 0, mtpWeight.isFinite else {
+      throw OptionError(option: "--mtp-weight", reason: "\(mtpWeight) must be a finite number of at least 0")
+    }
+    return mtpWeight
+  }
+
+  private func checkedPrecision() throws(OptionError) -> DType {
+    switch precision {
+    case .float32: return .float32
+    case .bfloat16: return .bfloat16
+    case .fp8:
+      throw OptionError(option: "--precision", reason: "fp8 is not implemented yet; use float32 or bfloat16")
+    }
+  }
+}
+
+/// Why a probe is refused, beside faults of the configuration and of the weights, which have their own types.
+struct ProbeError: Error, CustomStringConvertible {
+  /// The file or directory.
+  let path: String
+  let message: String
+
+  var description: String { "\(path): \(message)" }
+}

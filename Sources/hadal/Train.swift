@@ -1,0 +1,41 @@
+internal import ArgumentParser
+internal import Foundation
+internal import Training
+
+/// `hadal train CONFIG.yaml`: trains, and keeps the run's files.
+struct Train: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Train a model from one YAML file.",
+    discussion: """
+      The run directory (run.directory/run.name) receives config.yaml, metrics.jsonl, TensorBoard events and \
+      checkpoints. Ctrl-C and SIGTERM save a checkpoint and end with exit code 0; the same command goes on \
+      from there.
+      """)
+
+  @Argument(help: "The run's configuration.", completion: .file(extensions: ["yaml", "yml"]))
+  var config: String
+
+  @Option(name: .long, help: "Replace a value of the configuration; may be repeated.")
+  var set: [String] = []
+
+  @Option(
+    name: .long,
+    help: "auto: from the newest whole checkpoint; never: from the start; or a checkpoint's directory.")
+  var resume = "auto"
+
+  func run() throws {
+    let configuration = try RunConfiguration.load(path: config, overrides: set)
+    let choice: ResumeChoice =
+      switch resume {
+      case "auto": .auto
+      case "never": .never
+      default: .path(resume)
+      }
+    let stop = StopSignal()
+    let level = ProcessInfo.processInfo.environment["HADAL_ISA"]
+    let trainer = try Trainer(configuration, resume: choice, level: level)
+    let recorder = try RunRecorder(trainer)
+    let summary = try trainer.run(recorder, stop: stop)
+    recorder.finish(summary)
+  }
+}
