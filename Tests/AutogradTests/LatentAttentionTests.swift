@@ -31,14 +31,14 @@ struct LatentAttentionTests {
     }
   }
 
-  private func forward(_ x: Arrays, _ shape: AttentionShape) -> (o: [Float], lse: [Float]) {
+  private func forward(_ x: Arrays, _ shape: AttentionShape) -> (o: [Float], normalizers: [Float]) {
     let (queries, keys) = (shape.sequences * shape.queries, shape.sequences * shape.keys)
     let result = attention(
       Tensor([queries, x.q.count / queries], x.q, on: device),
       Tensor([keys, x.kv.count / keys], x.kv, on: device),
       Tensor([keys, x.kr.count / keys], x.kr, on: device),
       shape, table(shape.keys))
-    return (result.o.numbers, result.lse.numbers)
+    return (result.o.numbers, result.normalizers.numbers)
   }
 
   /// Queries not a multiple of 64, with blocks of 64, 64 and 2 rows.
@@ -125,7 +125,7 @@ struct LatentAttentionTests {
     var x = Arrays(rows: 20)
     x.q = x.q.map { $0 * 300 }
     let found = forward(x, shape(1, 20, 20))
-    #expect(found.o.allSatisfy(\.isFinite) && found.lse.allSatisfy(\.isFinite))
-    #expect(found.lse.contains { $0 > 500 }, "the scores are not large enough for this test")
+    #expect(found.o.allSatisfy(\.isFinite) && found.normalizers.allSatisfy(\.isFinite))
+    #expect(found.normalizers.contains { $0 > 500 }, "the scores are not large enough for this test")
   }
 }

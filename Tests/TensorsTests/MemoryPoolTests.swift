@@ -88,8 +88,8 @@ struct MemoryPoolTests {
       let table = RotaryTable(positions: 150, frequencies: [1, 0.1, 0.01], magnitude: 1, on: device)
       let q = columns(y, from: 0, width: 70)
       let kr = columns(y, from: 0, width: 6)
-      let (o, lse) = attention(q, y, kr, shape, table)
-      _ = attentionGradient(o, q, y, kr, o: o, lse: lse, shape, table)
+      let (o, normalizers) = attention(q, y, kr, shape, table)
+      _ = attentionGradient(o, q, y, kr, o: o, normalizers: normalizers, shape, table)
       _ = crossEntropyHead(
         x, weight, labels: Tensor([300], [Int32](repeating: 3, count: 300), on: device),
         scale: Tensor([300], [Float](repeating: 1, count: 300), on: device), gradients: dWeight)

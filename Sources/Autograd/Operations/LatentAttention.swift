@@ -5,7 +5,7 @@ package import Tensors
 /// `s_ij = (q_i · k_j + rope(qr_i) · rope(kr_j)) · scale`, `o_i = Σ_j softmax(s_i)_j v_j`, j ≤ i.
 /// `q [B·S, H·(nope + rope)]`, `kv [B·S, H·(nope + value)]`, `kr [B·S, rope]` shared by all heads,
 /// `o [B·S, H·value]`. Products and softmax in float32. Backward computes the scores again from the saved
-/// logarithms of the denominators, so memory is linear in the sequence.
+/// normalizers of the softmax, so memory is linear in the sequence.
 /// Source: DeepSeek-V3, arXiv:2412.19437, equations 1 to 11.
 package enum LatentAttention: Operation {
   package struct Inputs {
@@ -18,22 +18,23 @@ package enum LatentAttention: Operation {
     }
   }
 
-  package typealias Saved = (o: Tensor, lse: Tensor)
+  package typealias Saved = (o: Tensor, normalizers: Tensor)
   package static let name = "latent attention"
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.q, inputs.kv, inputs.kr] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
-    let (o, lse) = attention(
+    let (o, normalizers) = attention(
       inputs.q.value, inputs.kv.value, inputs.kr.value, inputs.shape, inputs.table)
-    return (o, (o, lse))
+    return (o, (o, normalizers))
   }
 
   package static func inputGradient(
     _ dO: Tensor, _ inputs: Inputs, _ saved: Saved
   ) -> (gradients: [Tensor], carried: Void) {
     let d = attentionGradient(
-      dO, inputs.q.value, inputs.kv.value, inputs.kr.value, o: saved.o, lse: saved.lse, inputs.shape,
+      dO, inputs.q.value, inputs.kv.value, inputs.kr.value, o: saved.o, normalizers: saved.normalizers,
+      inputs.shape,
       inputs.table)
     return ([d.dq, d.dkv, d.dkr], ())
   }

@@ -68,11 +68,13 @@ typedef struct {
   const char *name;
   hadal_typed_kernels float32, bfloat16;
   /// Causal softmax in place: row i of s [rows, lds] sees columns 0...first+i; the rest becomes 0.
-  /// s ← exp(scale·s − lse), lse[i] = log Σ exp(scale·s).
-  void (*causal_softmax)(float *s, size_t lds, size_t rows, size_t first, size_t columns, float scale, float *lse);
-  /// Recomputes p = exp(scale·s − lse) in place of s, and ds = p · (dp − delta) · scale in place of dp.
+  /// s ← p = exp(scale·s − shift) / Σ exp(scale·s − shift), shift = the row's largest scale·s. normalizer [rows, 2]
+  /// receives (shift, 1/Σ): their logarithm in one number would cost p half of its digits where scores are large.
+  void (*causal_softmax)(float *s, size_t lds, size_t rows, size_t first, size_t columns, float scale,
+                         float *normalizer);
+  /// Recomputes p in place of s, and ds = p · (dp − delta) · scale in place of dp.
   void (*causal_softmax_gradient)(float *s, float *dp, size_t lds, size_t rows, size_t first, size_t columns,
-                                  float scale, const float *lse, const float *delta);
+                                  float scale, const float *normalizer, const float *delta);
   /// delta[r] = Σ a·b over a row.
   void (*row_dot)(const float *a, const float *b, size_t rows, size_t width, float *delta);
   /// Per row: loss = logsumexp − logit[label]; logits ← (softmax − onehot) · row_scale when `gradient`.

@@ -77,12 +77,12 @@ extension ModelConfiguration {
 
   private static let expertFields: [Schema<ModelConfiguration>.Field] = [
     .init(
-      "n_routed_experts", \.nRoutedExperts, .integer(0...16384).null(is: 0), required: .always,
+      "n_routed_experts", \.nRoutedExperts, .integer(0...1024).null(is: 0), required: .always,
       "routed experts of a layer; 0 for a dense model (V3: 256)"),
     .init(
       "n_shared_experts", \.nSharedExperts, .integer(0...1024).null(is: 0), "experts that every token uses"),
     .init(
-      "num_experts_per_tok", \.numExpertsPerTok, .integer(1...16384), required: needsExperts,
+      "num_experts_per_tok", \.numExpertsPerTok, .integer(1...1024), required: needsExperts,
       "routed experts of a token (V3: 8)"),
     .init(
       "moe_intermediate_size", \.moeIntermediateSize, width, required: needsExperts,
@@ -91,9 +91,9 @@ extension ModelConfiguration {
       "first_k_dense_replace", \.firstKDenseReplace, .integer(0...1024), required: needsExperts,
       "leading layers with a dense feed-forward layer (V3: 3)"),
     .init("moe_layer_freq", \.moeLayerFreq, .integer(1...1024), "after those, every n-th layer has experts"),
-    .init("n_group", \.nGroup, .integer(1...16384).null(is: 1), "groups that the experts form (V3: 8)"),
+    .init("n_group", \.nGroup, .integer(1...1024).null(is: 1), "groups that the experts form (V3: 8)"),
     .init(
-      "topk_group", \.topkGroup, .integer(1...16384).null(is: 1),
+      "topk_group", \.topkGroup, .integer(1...1024).null(is: 1),
       "groups that a token's experts may come from (V3: 4)"),
     .init("scoring_func", \.scoringFunc, .choice(ScoringFunction.self), "router logits to affinities"),
     .init(

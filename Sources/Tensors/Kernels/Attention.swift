@@ -50,13 +50,14 @@ private let queryBlock = 64
 ///   - q: `[B·Q, H·(nope + rope)]`, not yet rotated.
 ///   - kv: `[B·K, H·(nope + value)]`, each head's key and value.
 ///   - kr: `[B·K, rope]`, the rotary key that all heads share, not yet rotated.
-/// - Returns: `o [B·Q, H·value]` and `lse [B, H, Q]` float32, the logarithm of each softmax's denominator.
+/// - Returns: `o [B·Q, H·value]` and `normalizers [B, H, Q, 2]` float32, of
+///   each softmax its largest exponent and the inverse of its sum.
 package func attention(
   _ q: Tensor, _ kv: Tensor, _ kr: Tensor, _ shape: AttentionShape, _ table: RotaryTable
-) -> (o: Tensor, lse: Tensor) {
+) -> (o: Tensor, normalizers: Tensor) {
   let device = q.device
   let o = Tensor([q.rows, shape.heads * shape.value], q.dtype, on: device)
-  let lse = Tensor([shape.sequences, shape.heads, shape.queries], on: device)
+  let normalizers = Tensor([shape.sequences, shape.heads, shape.queries, 2], on: device)
   let heads = HeadAccess(q: q, kv: kv, kr: kr, shape: shape, table: table)
   let sizes = [
     shape.keys * shape.width, shape.keys * shape.value, queryBlock * shape.width,
@@ -76,18 +77,20 @@ package func attention(
       heads.packQueries(item, begin, rows, qb)
       blas.multiply(.nt, m: rows, n: seen, k: shape.width, qb, shape.width, k, shape.width, scores, seen)
       device.kernels.pointee.causal_softmax(
-        scores, seen, rows, first, seen, shape.scale, lse.floats.baseAddress! + item * shape.queries + begin)
+        scores, seen, rows, first, seen, shape.scale,
+        normalizers.floats.baseAddress! + 2 * (item * shape.queries + begin))
       blas.multiply(.nn, m: rows, n: shape.value, k: seen, scores, seen, v, shape.value, ob, shape.value)
       heads.unpackOutput(item, begin, rows, ob, o)
     }
   }
-  return (o, lse)
+  return (o, normalizers)
 }
 
 /// The gradients of ``attention(_:_:_:_:_:)``: dq, dkv, dkr in the shapes of q, kv, kr. Scores are computed anew
-/// from `lse`; sums in float32.
+/// from the normalizers; sums in float32.
 package func attentionGradient(
-  _ dO: Tensor, _ q: Tensor, _ kv: Tensor, _ kr: Tensor, o: Tensor, lse: Tensor, _ shape: AttentionShape,
+  _ dO: Tensor, _ q: Tensor, _ kv: Tensor, _ kr: Tensor, o: Tensor, normalizers: Tensor,
+  _ shape: AttentionShape,
   _ table: RotaryTable
 ) -> (dq: Tensor, dkv: Tensor, dkr: Tensor) {
   let device = q.device
@@ -122,7 +125,8 @@ package func attentionGradient(
       blas.multiply(.nt, m: count, n: seen, k: width, qb, width, k, width, p, seen)
       blas.multiply(.nt, m: count, n: seen, k: value, dob, value, v, value, ds, seen)
       device.kernels.pointee.causal_softmax_gradient(
-        p, ds, seen, count, begin, seen, shape.scale, lse.floats.baseAddress! + item * rows + begin, delta)
+        p, ds, seen, count, begin, seen, shape.scale,
+        normalizers.floats.baseAddress! + 2 * (item * rows + begin), delta)
       blas.multiply(.nn, m: count, n: width, k: seen, ds, seen, k, width, dqb, width)
       blas.multiply(.tn, m: seen, n: width, k: count, ds, seen, qb, width, dk, width, accumulate: true)
       blas.multiply(.tn, m: seen, n: value, k: count, p, seen, dob, value, dv, value, accumulate: true)

@@ -96,7 +96,7 @@ package struct TrainingSection: Sendable, Hashable {
       "communication_balance_loss", \.communicationBalanceLoss, .float(.notNegative),
       "α₃ of V2's balance loss over what devices receive (V2: 0.02)"),
     .init(
-      "balance_devices", \.balanceDevices, ValueKind.integer(1...16384).optional("auto"),
+      "balance_devices", \.balanceDevices, ValueKind.integer(1...1024).optional("auto"),
       "D, the devices of those two losses; auto: model.n_group"),
   ]
 
