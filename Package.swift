@@ -64,6 +64,7 @@ let package = Package(
       name: "OracleSupport", dependencies: ["Checkpoint", "Tensors"], path: "Tests/OracleSupport",
       swiftSettings: strict),
     tests("NumericsTests", ["Numerics"]),
+    tests("CommandLineTests", ["hadal"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
     tests("TensorsTests", ["Tensors", "Numerics"]),
     tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),

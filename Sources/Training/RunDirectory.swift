@@ -1,3 +1,4 @@
+package import Data
 internal import Foundation
 
 /// The files of a run beside its checkpoints: the resolved configuration and the tokenizer.
@@ -5,28 +6,31 @@ package struct RunDirectory {
   package let path: String
 
   /// Makes the directory and writes `config.yaml` and `tokenizer.json` into it.
-  /// - Throws: `TrainingError.cannotWrite`.
-  package init(_ trainer: Trainer) throws(TrainingError) {
+  /// - Throws: `FileError`, for instance when the disk is full.
+  package init(_ trainer: Trainer) throws(FileError) {
     path = trainer.configuration.runDirectory
-    try Self.perform(path) { [path] in
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-    try write(Data(trainer.configuration.yaml().utf8), to: "config.yaml")
+    try Self.makeDirectory(path)
+    try write(trainer.configuration.yaml().utf8, to: "config.yaml")
     guard let tokenizer = trainer.data.tokenizerPath else { return }
-    guard let text = FileManager.default.contents(atPath: tokenizer) else {
-      throw .missingCorpus(path: tokenizer, need: "the tokenizer")
-    }
-    try write(text, to: "tokenizer.json")
+    try write(try MappedFile.bytes(of: tokenizer), to: "tokenizer.json")
   }
 
-  private func write(_ data: Data, to name: String) throws(TrainingError) {
-    let file = "\(path)/\(name)"
-    try Self.perform(file) { try data.write(to: URL(fileURLWithPath: file), options: .atomic) }
+  private func write(_ bytes: some Sequence<UInt8>, to name: String) throws(FileError) {
+    let file = try AtomicFile("\(path)/\(name)")
+    try file.write(bytes)
+    try file.commit()
   }
 
-  private static func perform(_ path: String, _ action: () throws -> Void) throws(TrainingError) {
-    do { try action() } catch {
-      throw .cannotWrite(path: path, reason: (error as NSError).localizedDescription)
-    }
+  /// Makes a directory and those above it, as far as they are missing.
+  private static func makeDirectory(_ path: String) throws(FileError) {
+    var isDirectory: ObjCBool = false
+    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+    if exists, isDirectory.boolValue { return }
+    if mkdir(path, 0o777) == 0 { return }
+    let code = errno
+    let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    guard code == ENOENT, parent != path else { throw FileError("create directory", path, code: code) }
+    try makeDirectory(parent)
+    if mkdir(path, 0o777) != 0 { throw FileError("create directory", path, code: errno) }
   }
 }

@@ -7,7 +7,7 @@ package final class RunRecorder {
   private let progress: ProgressReporter
 
   /// Makes the run directory and opens its files where the trainer stands.
-  /// - Throws: `TrainingError.cannotWrite`, `ReportingError`.
+  /// - Throws: `FileError`, `ReportingError`.
   package init(_ trainer: Trainer) throws {
     let directory = try RunDirectory(trainer).path
     let configuration = trainer.configuration

@@ -35,6 +35,9 @@ package final class Trainer {
   /// - Throws: `ConfigurationError`, `ShardError`, `CheckpointError`, `TrainingError`, `DeviceError`.
   package init(_ configuration: RunConfiguration, resume: ResumeChoice, level: String? = nil) throws {
     data = try TrainingData(configuration.data)
+    if configuration.evaluation.every != nil, data.validation == nil {
+      throw TrainingError.noValidation(path: configuration.data.directory ?? "data")
+    }
     let shape = try configuration.model.resolved(tokenizerVocabSize: data.training?.vocabularySize)
     var configuration = configuration
     configuration.model.vocabSize = shape.vocabSize
@@ -97,11 +100,18 @@ extension StoredCheckpoint {
   /// Opens a checkpoint by its own directory, by a directory of checkpoints, or by a run's directory.
   package static func find(_ path: String) throws(CheckpointError) -> StoredCheckpoint {
     let exists = { FileManager.default.fileExists(atPath: $0) }
+    let isDirectory = { (path: String) in
+      var isDirectory: ObjCBool = false
+      return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
+    }
     if exists("\(path)/\(Manifest.fileName)") {
       return try CheckpointStore(directory: path).open(.path(path))
     }
-    for directory in [path, "\(path)/checkpoints"] where exists("\(directory)/latest") {
-      return try CheckpointStore(directory: directory).open(.latest)
+    for directory in [path, "\(path)/checkpoints"] where isDirectory(directory) {
+      let store = CheckpointStore(directory: directory)
+      if exists("\(directory)/latest") { return try store.open(.latest) }
+      // A process that died between two renames has saved its first checkpoint, but not named it.
+      if let newest = try store.list().first { return try store.open(.step(newest.step)) }
     }
     throw CheckpointError(
       .missing, path: path,

@@ -10,28 +10,56 @@ package struct TrainingData: Sendable {
   package let tokenizerPath: String?
 
   /// Opens what the section names.
-  /// - Throws: `TrainingError.missingCorpus`, or `ShardError` for a file that is damaged.
+  /// - Throws: `TrainingError.missingCorpus`; `ShardError` or `TokenizerError` for a file that is missing or damaged, or
+  ///   does not belong to the others.
   package init(_ section: DataSection) throws {
     guard !section.synthetic else {
       (training, validation, tokenizerPath) = (nil, nil, nil)
       return
     }
+    let files = try Self.files(section)
+    let training = try TokenDataset(files.train)
+    validation = files.validation.isEmpty ? nil : try TokenDataset(files.validation)
+    if let path = files.validation.first, let validation {
+      let (size, end) = (validation.vocabularySize, validation.endOfText)
+      try Self.check(path, vocabularySize: size, endOfText: end, against: training, files.train[0])
+    }
+    if let path = files.tokenizer {
+      let tokenizer = try Tokenizer(contentsOf: path)
+      let (size, end) = (tokenizer.vocabularySize, tokenizer.endOfText)
+      try Self.check(path, vocabularySize: size, endOfText: end, against: training, files.train[0])
+    }
+    (self.training, tokenizerPath) = (training, files.tokenizer)
+  }
+
+  /// The paths of a section that is not synthetic.
+  private static func files(
+    _ section: DataSection
+  ) throws(TrainingError) -> (train: [String], validation: [String], tokenizer: String?) {
     guard let directory = section.directory else {
-      training = try TokenDataset(section.train)
-      validation = section.validation.isEmpty ? nil : try TokenDataset(section.validation)
-      tokenizerPath = section.tokenizer
-      return
+      return (section.train, section.validation, section.tokenizer)
     }
     let file = { (name: String) in "\(directory)/\(name)" }
     for (name, need) in [("train.tokens", "training tokens"), ("tokenizer.json", "the tokenizer")] {
       guard FileManager.default.fileExists(atPath: file(name)) else {
-        throw TrainingError.missingCorpus(path: file(name), need: need)
+        throw .missingCorpus(path: file(name), need: need)
       }
     }
-    training = try TokenDataset([file("train.tokens")])
-    let heldOut = file("validation.tokens")
-    validation = FileManager.default.fileExists(atPath: heldOut) ? try TokenDataset([heldOut]) : nil
-    tokenizerPath = file("tokenizer.json")
+    let heldOut = [file("validation.tokens")].filter(FileManager.default.fileExists)
+    return ([file("train.tokens")], heldOut, file("tokenizer.json"))
+  }
+
+  /// Ids mean something only in the vocabulary that they were made with.
+  private static func check(
+    _ path: String, vocabularySize: Int, endOfText: Int32, against training: TokenDataset, _ other: String
+  ) throws(ShardError) {
+    let fields = [
+      ("vocabulary size", vocabularySize, training.vocabularySize),
+      ("end-of-text id", Int(endOfText), Int(training.endOfText)),
+    ]
+    for (field, value, expected) in fields where value != expected {
+      throw .mismatch(path: path, other: other, field: field, values: [value, expected])
+    }
   }
 
   /// UTF-8 bytes of text that one training token stands for; nil for synthetic data.

@@ -10,8 +10,8 @@ package enum TrainingError: Error, CustomStringConvertible {
   case cannotResume(String)
   /// The run directory belongs to a run that would be overwritten.
   case runExists(path: String)
-  /// A file of the run directory cannot be written.
-  case cannotWrite(path: String, reason: String)
+  /// Evaluation was asked for, and nothing was held out for it.
+  case noValidation(path: String)
 
   package var description: String {
     switch self {
@@ -28,7 +28,9 @@ package enum TrainingError: Error, CustomStringConvertible {
     case .runExists(let path):
       "\(path) holds checkpoints of an earlier run; go on with --resume auto, choose another run.name, "
         + "or remove the directory"
-    case .cannotWrite(let path, let reason): "\(path): cannot be written: \(reason)"
+    case .noValidation(let path):
+      "evaluation.every is set, but \(path) has no validation.tokens: nothing was held out; prepare it with "
+        + "--held-out, or set evaluation.every to null"
     }
   }
 }

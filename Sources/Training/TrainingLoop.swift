@@ -26,6 +26,9 @@ extension Trainer {
     let total = configuration.totalSteps()
     let schedule = configuration.learningRateSchedule()
     notes.forEach(recorder.note)
+    if state.step >= total {
+      recorder.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
+    }
     var saved = state.step
     while state.step < total {
       if let signal = stop.requested {

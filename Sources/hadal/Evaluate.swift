@@ -3,6 +3,7 @@ internal import Autograd
 internal import Checkpoint
 internal import Data
 internal import Foundation
+internal import Generation
 internal import Model
 internal import Tensors
 internal import Training
@@ -30,6 +31,7 @@ struct Evaluate: ParsableCommand {
     let stored = try StoredCheckpoint.find(checkpoint)
     let run = try RunConfiguration.parse(yaml: stored.manifest.configuration, source: stored.path)
     let dataset = try heldOut(run)
+    try checkTokenizer(dataset, stored)
     let shape = try run.model.resolved(tokenizerVocabSize: dataset.vocabularySize)
     let device = try Device(
       threads: run.training.threads, level: ProcessInfo.processInfo.environment["HADAL_ISA"])
@@ -39,6 +41,18 @@ struct Evaluate: ParsableCommand {
       model, dataset, sequenceLength: run.training.sequenceLength, batch: run.training.microBatchSize)
     let result = evaluator.run(acceptance: true)
     print(json ? result.json : result.text)
+  }
+
+  /// Ids mean something only in the vocabulary that the model was trained with; a run keeps its tokenizer.
+  private func checkTokenizer(_ dataset: TokenDataset, _ stored: StoredCheckpoint) throws {
+    guard let path = try? TokenizerFinder.path(besideCheckpoint: stored.path) else { return }
+    let tokens = try Tokenizer(contentsOf: path).vocabularySize
+    guard tokens == dataset.vocabularySize else {
+      throw OptionError(
+        option: "--data",
+        reason: "it was prepared with a vocabulary of \(dataset.vocabularySize) tokens, the model was "
+          + "trained with \(tokens); prepare it with --tokenizer \(path)")
+    }
   }
 
   private func heldOut(_ run: RunConfiguration) throws -> TokenDataset {
@@ -51,7 +65,9 @@ struct Evaluate: ParsableCommand {
       section.directory = data
     }
     guard let validation = try TrainingData(section).validation else {
-      throw ValidationError("the run has no validation data; name a token shard or a corpus with --data")
+      throw OptionError(
+        option: "--data",
+        reason: "the run has no validation data of its own; name a token shard or a corpus")
     }
     return validation
   }
