@@ -45,6 +45,7 @@ package final class Trainer {
       directory: configuration.checkpointDirectory, keep: configuration.checkpoint.keep)
     let start = try Self.start(resume, checkpoints)
     source = try data.source(configuration, model: shape)
+    try Self.checkMemory(shape, configuration)
     let device = try Device(threads: configuration.training.threads, level: level)
     model = DeepSeek(shape, compute: configuration.precision.mode.dtype, on: device)
     optimizer = Optimizer(
@@ -55,6 +56,20 @@ package final class Trainer {
     runner.balance = BalanceLosses(configuration.training, shape)
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     try begin(start)
+  }
+
+  /// Refuses a model that cannot fit: an allocation that fails later would end the process without a word.
+  private static func checkMemory(
+    _ shape: ModelConfiguration, _ configuration: RunConfiguration
+  ) throws(TrainingError) {
+    // Master weight and gradient in float32, two moments, and the copy that is computed with.
+    let moment = configuration.optimizer.moments == .float32 ? 4 : 2
+    let copy = configuration.precision.mode == .float32 ? 0 : configuration.precision.mode.dtype.byteCount
+    let parameters = ParameterCount(shape).total
+    let (bytes, overflows) = parameters.multipliedReportingOverflow(by: 8 + 2 * moment + copy)
+    let available = Int(ProcessInfo.processInfo.physicalMemory)
+    guard overflows || bytes > available else { return }
+    throw .notEnoughMemory(parameters: parameters, bytes: overflows ? .max : bytes, available: available)
   }
 
   private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {

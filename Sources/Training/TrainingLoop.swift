@@ -108,7 +108,9 @@ extension Trainer {
     let tensor =
       weight ?? runner.firstNonFiniteActivation(batches)
       ?? optimizer.firstNonFiniteGradient().map { "gradient of \($0)" }
-    let what = sums.total.isFinite ? "the gradient norm (\(norm))" : "the loss (\(sums.total))"
+    // Without the sign of a NaN, which means nothing.
+    let text = { (value: Double) in value.isNaN ? "NaN" : "\(value)" }
+    let what = sums.total.isFinite ? "the gradient norm (\(text(norm)))" : "the loss (\(text(sums.total)))"
     return .nonFinite(step: state.step + 1, what: what, tensor: tensor ?? "a logit of the output head")
   }
 
@@ -130,7 +132,7 @@ extension Trainer {
   private func save(_ recorder: RunRecorder) throws -> String {
     let saved = try RunCheckpoint(model, optimizer).save(
       state, configuration: configuration.yaml(), to: store)
-    recorder.note("saved \(saved.path) (\(saved.length / 1_000_000) MB)")
+    recorder.note("saved \(saved.path) (\(ProgressText.memory(bytes: saved.length)))")
     for leftover in saved.leftovers { recorder.note("could not remove an old checkpoint: \(leftover)") }
     return saved.path
   }

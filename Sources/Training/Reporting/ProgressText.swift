@@ -13,7 +13,8 @@ enum ProgressText {
   /// In decimal units: "512 MB", "2.75 GB".
   static func memory(bytes: Int) -> String {
     bytes < 1_000_000_000
-      ? String(format: "%.0f MB", Double(bytes) / 1e6) : String(format: "%.2f GB", Double(bytes) / 1e9)
+      ? String(format: (1..<10_000_000).contains(bytes) ? "%.2f MB" : "%.0f MB", Double(bytes) / 1e6)
+      : String(format: "%.2f GB", Double(bytes) / 1e9)
   }
 
   private static func twoDigits(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }

@@ -42,6 +42,11 @@ package struct StopSignal: ~Copyable {
   private let previous: [sigaction]
 
   package init() {
+    // A process that a thread with blocked signals started has them blocked too; threads inherit this from us.
+    var caught = sigset_t()
+    sigemptyset(&caught)
+    for signal in Signal.allCases { sigaddset(&caught, signal.number) }
+    pthread_sigmask(SIG_UNBLOCK, &caught, nil)
     previous = Signal.allCases.map { signal in
       var action = sigaction()
       switch signal {
