@@ -103,7 +103,15 @@ package final class Trainer {
           "\(store.directory): no checkpoint is whole:\(reasons)\nremove the directory to start again")
       }
       return (checkpoint, rejected)
-    case .path(let path): return (try StoredCheckpoint.find(path), [])
+    case .path(let path):
+      let checkpoint = try StoredCheckpoint.find(path)
+      let step = checkpoint.manifest.step
+      if exists, let later = try store.list().first(where: { $0.step > step }) {
+        throw TrainingError.cannotResume(
+          "\(store.directory): holds step-\(later.step), which is later than \(path): one run has one history; "
+            + "choose another run.name to branch off, or remove the later checkpoints")
+      }
+      return (checkpoint, [])
     }
   }
 }

@@ -29,7 +29,8 @@ extension Trainer {
     if state.step >= total {
       recorder.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
     }
-    var saved = state.step
+    let start = state.step
+    var saved = start
     while state.step < total {
       if let signal = stop.requested {
         summary.stoppedBy = signal
@@ -46,7 +47,7 @@ extension Trainer {
       }
     }
     if configuration.checkpoint.onExit, saved != state.step { summary.checkpoint = try save(recorder) }
-    if summary.stoppedBy == nil, configuration.evaluation.every != nil, data.validation != nil {
+    if summary.stoppedBy == nil, state.step > start, configuration.evaluation.every != nil {
       summary.evaluation = try evaluate(recorder)
     }
     summary.state = state

@@ -93,6 +93,10 @@ extension EvaluationResult {
   }
 
   fileprivate var json: String {
-    "{" + rows.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ", ") + "}"
+    let values = rows.map { row in
+      let isCount = row.key == "tokens" || row.key == "bytes"
+      return "\"\(row.key)\": " + (isCount ? "\(Int(row.value.rounded()))" : "\(row.value)")
+    }
+    return "{" + values.joined(separator: ", ") + "}"
   }
 }

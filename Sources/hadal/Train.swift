@@ -31,6 +31,8 @@ struct Train: ParsableCommand {
       case "never": .never
       default: .path(resume)
       }
+    // Nobody reading the progress is no reason to end a run.
+    signal(SIGPIPE, SIG_IGN)
     let stop = StopSignal()
     let level = ProcessInfo.processInfo.environment["HADAL_ISA"]
     let trainer = try Trainer(configuration, resume: choice, level: level)

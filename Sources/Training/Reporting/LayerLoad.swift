@@ -7,7 +7,7 @@ internal import Foundation
 package struct LayerLoad: Hashable, Sendable {
   /// Index of the layer, as in the names of its tensors.
   package var layer: Int
-  /// `MaxVio = (maxᵢ cᵢ − c̄) / c̄`: 0 when balanced, `E − 1` when one expert takes all.
+  /// `MaxVio = (maxᵢ cᵢ − c̄) / c̄`: 0 when balanced, `E/K − 1` when K experts take all.
   ///
   /// Source: Wang et al., "Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts".
   package var maxViolation: Double
