@@ -44,8 +44,14 @@ struct ResumeTests {
     let third = try bench.train("parts", settings + ["training.steps=11"])
     #expect(third.error.contains("the run is complete: step 11 of 11"), "\(third.error)")
     try expectSame(bench, "parts", "whole", step: 11)
-    // From a checkpoint that is named: the later ones are replaced.
+    // From an earlier checkpoint that is named: refused while later ones would be a second history.
     let path = "runs/parts/checkpoints/step-8"
+    let arguments = Workbench.training("parts", settings + ["training.steps=11"]) + ["--resume", path]
+    let refused = try bench.start(arguments).wait()
+    #expect(refused.ending == .exit(2) && refused.error.contains("holds step-11"), "\(refused)")
+    for step in try bench.checkpoints("parts") where step > 8 {
+      try FileManager.default.removeItem(atPath: "\(bench.path)/runs/parts/checkpoints/step-\(step)")
+    }
     let named = try bench.train("parts", settings + ["training.steps=11"], options: ["--resume", path])
     #expect(named.error.contains("resumed from \(path) after step 8"))
     try expectSame(bench, "parts", "whole", step: 11)
