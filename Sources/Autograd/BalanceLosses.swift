@@ -29,17 +29,17 @@ package struct BalanceLosses: Sendable {
     let experts = settings.experts
     let length = selection.scores.rows / sequences
     precondition(length * sequences == selection.scores.rows, "\(sequences) sequences of unequal length")
-    let slopes = Tensor([sequences, experts], on: selection.scores.device)
+    var slopes: [Float] = []
     var loss = 0.0
     for (b, statistics) in routerStatistics(selection, sequences: sequences, settings).enumerated() {
       let factors = factors(statistics, selection, settings, tokens: b * length..<(b + 1) * length)
       for i in 0..<experts {
         let slope = factors[i] / Double(length * globalSequences)
         loss += slope * statistics.shares[i]
-        slopes.floats[b * experts + i] = Float(slope)
+        slopes.append(Float(slope))
       }
     }
-    return (loss, slopes)
+    return (loss, Tensor([sequences, experts], slopes, on: selection.scores.device))
   }
 
   /// c_i of one sequence: the sum of the losses' factors on P_i.
@@ -52,17 +52,7 @@ package struct BalanceLosses: Sendable {
     var factors = statistics.rawCounts.map { Double(sequence) * unit * Double($0) }
     guard expert != 0 || device != 0 || communication != 0 else { return factors }
     let size = experts / devices
-    var counts = [Int](repeating: 0, count: experts)
-    var visits = [Int](repeating: 0, count: devices)
-    let indices = selection.indices.elements(Int32.self)
-    for t in tokens {
-      var seen = Set<Int>()
-      for k in 0..<selected {
-        let i = Int(indices[t * selected + k])
-        counts[i] += 1
-        if seen.insert(i / size).inserted { visits[i / size] += 1 }
-      }
-    }
+    let (counts, visits) = selection.counts(tokens: tokens, experts: experts, devices: devices)
     for i in 0..<experts {
       let group = i / size
       let mean = Double(counts[group * size..<(group + 1) * size].reduce(0, +)) * unit / Double(size)

@@ -13,6 +13,8 @@ package protocol Operation {
   associatedtype Carried = Void
 
   static var name: String { get }
+  /// Whether forward may run again to recover its output. Not where it adds to gradients itself.
+  static var isRecomputable: Bool { get }
 
   /// The inputs that receive gradients, in the order of `inputGradient`'s result.
   static func variables(_ inputs: Inputs) -> [Variable]
@@ -30,6 +32,8 @@ package protocol Operation {
 }
 
 extension Operation {
+  package static var isRecomputable: Bool { true }
+
   package static func weightGradient(_: Tensor, _: Inputs, _: Saved, _: Carried) {}
 }
 

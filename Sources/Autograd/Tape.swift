@@ -23,7 +23,8 @@ package final class Tape {
   package func apply<Op: Operation>(_: Op.Type, _ inputs: Op.Inputs) -> (output: Variable, saved: Op.Saved) {
     let (value, saved) = Op.forward(inputs, recording: isRecording)
     guard isRecording else { return (Variable(value), saved) }
-    let output = Variable(value) { Op.forward(inputs, recording: true).output }
+    let output = Variable(
+      value, recipe: Op.isRecomputable ? { Op.forward(inputs, recording: true).output } : nil)
     entries.append(Entry<Op>(inputs: inputs, saved: saved, output: output))
     return (output, saved)
   }
@@ -37,8 +38,9 @@ package final class Tape {
     for (variable, gradient) in roots { variable.accumulate(gradient) }
     var owed: [WeightWork] = []
     while let entry = entries.popLast() {
-      guard let work = entry.backward() else { continue }
-      if deferring { owed.append(work) } else { work.run() }
+      let work = entry.backward()
+      if let work, deferring { owed.append(work) } else { work?.run() }
+      entry.output.retire(keepsValue: deferring)
     }
     return owed
   }
@@ -48,6 +50,7 @@ package final class Tape {
 extension Tape: Sendable {}
 
 private protocol TapeEntry {
+  var output: Variable { get }
   /// Sends the output's gradient to the inputs; nil when none arrived (the output was not used).
   func backward() -> WeightWork?
 }

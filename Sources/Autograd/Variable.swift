@@ -3,7 +3,7 @@ package import Tensors
 /// A value on a tape, and the gradient that has arrived for it so far.
 package final class Variable {
   private var stored: Tensor?
-  private let recipe: (() -> Tensor)?
+  private var recipe: (() -> Tensor)?
   package private(set) var gradient: Tensor?
 
   /// - Parameter recipe: computes the value again after ``forget()``; nil when it must be kept.
@@ -23,6 +23,14 @@ package final class Variable {
   /// Gives the value's memory back; backward computes it again (activation recomputation).
   package func forget() {
     if recipe != nil { stored = nil }
+  }
+
+  /// After backward has passed: gives back what nobody will read again. The recipe is what keeps the values further up
+  /// alive.
+  /// - Parameter keepsValue: a weight gradient that was put off still reads the value.
+  func retire(keepsValue: Bool) {
+    if !keepsValue { stored = nil }
+    if !keepsValue || stored != nil { recipe = nil }
   }
 
   /// Adds to the gradient. Memory that others still read (a gradient that went to two inputs) is not overwritten.

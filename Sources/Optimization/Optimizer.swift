@@ -52,9 +52,10 @@ package final class Optimizer {
   /// What the gradients are multiplied by when they are clipped: torch's clip_grad_norm_ adds 1e-6 to the norm.
   package func clipCoefficient(norm: Double) -> Double { min(1, Double(settings.clipNorm) / (norm + 1e-6)) }
 
-  /// The name of the first tensor whose gradient is not finite.
+  /// The name of the tensor whose gradient was the first to be not finite: backward goes from the last parameter to the
+  /// first, and spreads a NaN that way.
   package func firstNonFiniteGradient() -> String? {
-    for (slot, _, _) in slots {
+    for (slot, _, _) in slots.reversed() {
       guard let index = slot.gradient.firstNonFinite() else { continue }
       return slot.parts.last { $0.offset <= index }?.name
     }

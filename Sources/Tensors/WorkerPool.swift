@@ -60,6 +60,7 @@ private final class SharedLoop: @unchecked Sendable {
   private let generation = Atomic<Int>(0)
   private let next = Atomic<Int>(0)
   private let busy = Atomic<Int>(0)
+  private let isRunning = Atomic<Bool>(false)
 
   /// How often a worker looks for the next loop before it sleeps: about 20 µs.
   private static let spins = 4000
@@ -71,6 +72,10 @@ private final class SharedLoop: @unchecked Sendable {
   }
 
   private func run(count: Int, helpers: Int, _ body: UnsafePointer<Body>) {
+    precondition(
+      !isRunning.exchange(true, ordering: .acquiring),
+      "a loop inside a loop, or from two threads, of one worker pool")
+    defer { isRunning.store(false, ordering: .releasing) }
     condition.lock()
     self.body = body
     self.count = count

@@ -39,11 +39,11 @@ package enum BatchSource: Sendable {
 
 extension RowSet {
   /// Row `index` as labels with the padding of the last row ignored: for evaluation, where each token counts once.
-  func evaluationRow(_ index: Int) -> (inputs: [Int32], labels: [Int32]) {
+  func evaluationRow(_ index: Int) -> (inputs: [Int32], labels: [Int32], documents: [Int32]) {
     let row = row(index)
     let labels = row.tokens.indices.dropFirst().map {
       $0 < row.validCount ? row.tokens[$0] : MicroBatch.ignored
     }
-    return (row.tokens.dropLast(), labels)
+    return (row.tokens.dropLast(), labels, row.documentIndex.dropLast())
   }
 }

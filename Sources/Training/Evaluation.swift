@@ -34,9 +34,13 @@ package struct Evaluator {
   package let rows: RowSet
   /// Rows computed together.
   package let batch: Int
+  /// As in training: multi-token prediction tells documents apart.
+  package let documents: Bool
 
-  package init(_ model: DeepSeek, _ dataset: TokenDataset, sequenceLength: Int, batch: Int) {
-    (self.model, self.batch) = (model, batch)
+  package init(
+    _ model: DeepSeek, _ dataset: TokenDataset, sequenceLength: Int, batch: Int, documents: Bool = false
+  ) {
+    (self.model, self.batch, self.documents) = (model, batch, documents)
     rows = RowSet(dataset, sequenceLength: sequenceLength)
   }
 
@@ -61,11 +65,12 @@ package struct Evaluator {
   }
 
   private func evaluate(
-    _ samples: [(inputs: [Int32], labels: [Int32])], acceptance: Bool, into result: inout EvaluationResult
+    _ samples: [(inputs: [Int32], labels: [Int32], documents: [Int32])], acceptance: Bool,
+    into result: inout EvaluationResult
   ) {
     let batch = MicroBatch(
       sequences: samples.count, length: rows.sequenceLength, inputs: samples.flatMap(\.inputs),
-      labels: samples.flatMap(\.labels))
+      labels: samples.flatMap(\.labels), documents: documents ? samples.flatMap(\.documents) : nil)
     let valid = batch.validLabels(depths: model.predictors.count)
     let context = ForwardContext(
       tape: Tape(on: model.device, isRecording: false), sequences: batch.sequences, length: batch.length,

@@ -19,9 +19,10 @@ package struct RunState: Sendable, Equatable {
 package struct RunCheckpoint {
   package let model: DeepSeek
   package let optimizer: Optimizer
+  package let data: DataIdentity
 
-  package init(_ model: DeepSeek, _ optimizer: Optimizer) {
-    (self.model, self.optimizer) = (model, optimizer)
+  package init(_ model: DeepSeek, _ optimizer: Optimizer, _ data: DataIdentity) {
+    (self.model, self.optimizer, self.data) = (model, optimizer, data)
   }
 
   private var tensors: [NamedTensor] { model.namedTensors + optimizer.namedTensors }
@@ -34,7 +35,7 @@ package struct RunCheckpoint {
     let byName = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.tensor) })
     let contents = CheckpointContents(
       configuration: configuration, step: state.step, tokens: state.tokens, nextSample: state.nextSample,
-      tensors: tensors.map(\.record)
+      state: data.state, tensors: tensors.map(\.record)
     ) { (name, write) throws(CheckpointError) in
       guard let tensor = byName[name] else { preconditionFailure("no tensor \(name) to save") }
       try write(tensor.bytes)
@@ -42,8 +43,16 @@ package struct RunCheckpoint {
     return try store.save(contents)
   }
 
-  /// Nothing is changed unless every tensor is there with the right shape.
+  /// Nothing is changed unless the checkpoint holds exactly the tensors of this run, with the right shapes: a smaller
+  /// model that began with a part of them would lose the rest at the next save.
   package func restore(_ checkpoint: StoredCheckpoint) throws(CheckpointError) -> RunState {
+    let surplus = Set(checkpoint.names).subtracting(tensors.map(\.name)).sorted()
+    if let first = surplus.first {
+      throw CheckpointError(
+        .malformed, path: checkpoint.path,
+        "holds \(surplus.count) tensors that this model does not have (\(first), …): a run cannot go on with a "
+          + "smaller model; restore its configuration, or begin a new run")
+    }
     try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in
       try checkpoint.load(into: weights + optimizer.namedTensors)
     }

@@ -34,16 +34,20 @@ package struct StepRunner {
 
   package init(_ model: DeepSeek) { self.model = model }
 
-  /// - Parameter multiTokenWeight: λ of this step.
-  package func run(_ batches: [MicroBatch], multiTokenWeight: Double) -> StepSums {
+  /// - Parameters:
+  ///   - multiTokenWeight: λ of this step.
+  ///   - batches: gone through twice, so a lazy collection never has all of them in memory.
+  package func run(_ batches: some Collection<MicroBatch>, multiTokenWeight: Double) -> StepSums {
     let depths = model.predictors.count
     // Counted over the whole batch before the first micro-batch: accumulation must not change the gradient.
-    let valid = batches.reduce(into: Array(repeating: 0, count: depths + 1)) { counts, batch in
-      for (depth, count) in batch.validLabels(depths: depths).enumerated() { counts[depth] += count }
+    var valid = Array(repeating: 0, count: depths + 1)
+    var globalSequences = 0
+    for batch in batches {
+      globalSequences += batch.sequences
+      for (depth, count) in batch.validLabels(depths: depths).enumerated() { valid[depth] += count }
     }
     let objective = Objective(validLabels: valid, multiTokenWeight: multiTokenWeight)
     var sums = StepSums(losses: LossSums(depths: depths), objective: objective)
-    let globalSequences = batches.reduce(0) { $0 + $1.sequences }
     for batch in batches {
       let tape = Tape(on: model.device)
       let context = context(batch, tape, globalSequences)
@@ -59,7 +63,7 @@ package struct StepRunner {
   }
 
   /// The first intermediate result of a batch that holds a NaN or infinity.
-  package func firstNonFiniteActivation(_ batches: [MicroBatch]) -> String? {
+  package func firstNonFiniteActivation(_ batches: some Collection<MicroBatch>) -> String? {
     for batch in batches {
       var found: String?
       let context = ForwardContext(
@@ -70,7 +74,8 @@ package struct StepRunner {
             found = "activation \(name)"
           }
         })
-      _ = model.hiddenStates(batch.inputs, context)
+      let valid = batch.validLabels(depths: model.predictors.count)
+      _ = model.losses(batch, Objective(validLabels: valid, multiTokenWeight: 0), context)
       if let found { return found }
     }
     return nil

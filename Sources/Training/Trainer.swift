@@ -45,7 +45,7 @@ package final class Trainer {
       directory: configuration.checkpointDirectory, keep: configuration.checkpoint.keep)
     let start = try Self.start(resume, checkpoints)
     source = try data.source(configuration, model: shape)
-    try Self.checkMemory(shape, configuration)
+    try MemoryCheck(training: shape, configuration).run()
     let device = try Device(threads: configuration.training.threads, level: level)
     model = DeepSeek(shape, compute: configuration.precision.mode.dtype, on: device)
     optimizer = Optimizer(
@@ -58,28 +58,20 @@ package final class Trainer {
     try begin(start)
   }
 
-  /// Refuses a model that cannot fit: an allocation that fails later would end the process without a word.
-  private static func checkMemory(
-    _ shape: ModelConfiguration, _ configuration: RunConfiguration
-  ) throws(TrainingError) {
-    // Master weight and gradient in float32, two moments, and the copy that is computed with.
-    let moment = configuration.optimizer.moments == .float32 ? 4 : 2
-    let copy = configuration.precision.mode == .float32 ? 0 : configuration.precision.mode.dtype.byteCount
-    let parameters = ParameterCount(shape).total
-    let (bytes, overflows) = parameters.multipliedReportingOverflow(by: 8 + 2 * moment + copy)
-    let available = Int(ProcessInfo.processInfo.physicalMemory)
-    guard overflows || bytes > available else { return }
-    throw .notEnoughMemory(parameters: parameters, bytes: overflows ? .max : bytes, available: available)
-  }
-
   private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {
     notes += start.rejected.map { "passed over a damaged checkpoint: \($0)" }
     guard let checkpoint = start.checkpoint else {
       model.initialize(seed: UInt64(configuration.training.seed))
       return
     }
-    state = try RunCheckpoint(model, optimizer).restore(checkpoint)
+    state = try RunCheckpoint(model, optimizer, identity).restore(checkpoint)
     notes.append("resumed from \(checkpoint.path) after step \(state.step)")
+    let changes = identity.differences(from: checkpoint.manifest.state)
+    if !changes.isEmpty {
+      notes.append(
+        "the samples are not those that the checkpoint was trained on (\(changes.joined(separator: "; "))): "
+          + "training goes on at sample \(state.nextSample) of another order")
+    }
     if checkpoint.manifest.configuration != configuration.yaml() {
       notes.append(
         "the configuration is not the one that the checkpoint was written with: see its manifest.json")

@@ -37,7 +37,13 @@ extension Trainer {
         break
       }
       let metrics = try step(schedule)
-      try recorder.record(metrics)
+      do {
+        try recorder.record(metrics)
+      } catch {
+        // The checkpoints may be on another disk than the metrics: what has been trained is not lost.
+        if state.step != saved { summary.checkpoint = try save(recorder) }
+        throw error
+      }
       if isDue(configuration.evaluation.every), state.step < total {
         summary.evaluation = try evaluate(recorder)
       }
@@ -61,9 +67,8 @@ extension Trainer {
     let begin = ContinuousClock.now
     let (section, clock) = (configuration.training, configuration.clock())
     let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
-    let batches = stride(from: 0, to: sequences, by: section.microBatchSize).map {
-      source.microBatch(first: state.nextSample + $0, count: section.microBatchSize)
-    }
+    let (first, size, source) = (state.nextSample, section.microBatchSize, source)
+    let batches = (0..<sequences / size).lazy.map { source.microBatch(first: first + $0 * size, count: size) }
     let (weight, speed) = (
       section.mtpLossWeight.value(tokens: state.tokens), section.biasUpdateSpeed.value(tokens: state.tokens)
     )
@@ -86,7 +91,8 @@ extension Trainer {
     _ sums: StepSums, norm: Double, rate: Double, sequences: Int, seconds: Double, _ weight: Double,
     _ speed: Double
   ) -> StepMetrics {
-    StepMetrics(
+    let hasBias = model.configuration.hasRouterBias
+    return StepMetrics(
       step: state.step, tokens: state.tokens,
       epoch: source.samplesPerEpoch.map { Double(state.nextSample) / Double($0) } ?? 0, sequences: sequences,
       losses: .init(
@@ -98,13 +104,15 @@ extension Trainer {
       peakMemoryBytes: peakMemoryBytes(),
       layers: model.expertLayers.compactMap { experts in
         sums.loads[experts.layer].map {
-          LayerLoad(layer: experts.layer, counts: $0, bias: Array(experts.bias.floats))
+          LayerLoad(layer: experts.layer, counts: $0, bias: hasBias ? Array(experts.bias.floats) : [])
         }
       })
   }
 
   /// Looks for where it began: weights, then activations, then gradients.
-  private func nonFinite(_ sums: StepSums, _ norm: Double, _ batches: [MicroBatch]) -> TrainingError {
+  private func nonFinite(
+    _ sums: StepSums, _ norm: Double, _ batches: some Collection<MicroBatch>
+  ) -> TrainingError {
     let weight = model.namedTensors.first { $0.tensor.firstNonFinite() != nil }.map { "weight \($0.name)" }
     let tensor =
       weight ?? runner.firstNonFiniteActivation(batches)
@@ -120,7 +128,8 @@ extension Trainer {
     let begin = ContinuousClock.now
     let section = configuration.training
     let evaluator = Evaluator(
-      model, validation, sequenceLength: section.sequenceLength, batch: max(1, section.microBatchSize))
+      model, validation, sequenceLength: section.sequenceLength, batch: section.microBatchSize,
+      documents: section.mtpDocumentBoundaries)
     let result = evaluator.run(maxTokens: configuration.evaluation.maxTokens)
     try recorder.record(
       EvaluationMetrics(
@@ -131,7 +140,7 @@ extension Trainer {
   }
 
   private func save(_ recorder: RunRecorder) throws -> String {
-    let saved = try RunCheckpoint(model, optimizer).save(
+    let saved = try RunCheckpoint(model, optimizer, identity).save(
       state, configuration: configuration.yaml(), to: store)
     recorder.note("saved \(saved.path) (\(ProgressText.memory(bytes: saved.length)))")
     for leftover in saved.leftovers { recorder.note("could not remove an old checkpoint: \(leftover)") }

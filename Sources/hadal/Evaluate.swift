@@ -33,12 +33,14 @@ struct Evaluate: ParsableCommand {
     let dataset = try heldOut(run)
     try checkTokenizer(dataset, stored)
     let shape = try run.model.resolved(tokenizerVocabSize: dataset.vocabularySize)
-    let device = try Device(
-      threads: run.training.threads, level: ProcessInfo.processInfo.environment["HADAL_ISA"])
-    let model = DeepSeek(shape, compute: run.precision.mode.dtype, on: device)
+    let compute = run.precision.mode.dtype
+    try MemoryCheck(shape, compute: compute).run()
+    let device = try ProcessDevice.make(threads: run.training.threads)
+    let model = DeepSeek(shape, compute: compute, on: device)
     try model.loadWeights(stored.load)
     let evaluator = Evaluator(
-      model, dataset, sequenceLength: run.training.sequenceLength, batch: run.training.microBatchSize)
+      model, dataset, sequenceLength: run.training.sequenceLength, batch: run.training.microBatchSize,
+      documents: run.training.mtpDocumentBoundaries)
     let result = evaluator.run(acceptance: true)
     print(json ? result.json : result.text)
   }

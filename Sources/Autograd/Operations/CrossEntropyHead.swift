@@ -26,6 +26,7 @@ package enum CrossEntropyHead: Operation {
   }
 
   package static let name = "cross-entropy head"
+  package static let isRecomputable = false
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.h] }
 
@@ -33,9 +34,8 @@ package enum CrossEntropyHead: Operation {
     let result = crossEntropyHead(
       inputs.h.value, inputs.weight.value, labels: inputs.labels, scale: inputs.scale,
       gradients: recording ? inputs.weight.gradient : nil)
-    let sum = zip(result.losses.floats, inputs.scale.floats).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
     let saved = Saved(losses: result.losses, inputGradient: result.inputGradient)
-    return (Tensor([1], [Float(sum)], on: result.losses.device), saved)
+    return (Tensor([1], [Float(result.objective)], on: result.losses.device), saved)
   }
 
   package static func inputGradient(

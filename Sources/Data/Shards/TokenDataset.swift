@@ -9,6 +9,8 @@ package struct TokenDataset: Sendable {
   package let textBytes: Int
   package let vocabularySize: Int
   package let endOfText: Int32
+  /// The same for the same tokens in the same shards: made of the shards' checksums.
+  package let fingerprint: String
 
   private let shards: [TokenShard]
   /// The place in the stream of each shard's second token, less one.
@@ -42,6 +44,7 @@ package struct TokenDataset: Sendable {
     textBytes = shards.reduce(0) { $0 + $1.header.textBytes }
     vocabularySize = first.header.vocabularySize
     endOfText = first.header.endOfText
+    fingerprint = shards.map { String($0.header.checksum, radix: 16) }.joined(separator: "-")
   }
 
   /// Copies the tokens `position ..< position + count` of the stream to the start of `buffer`.

@@ -4,6 +4,8 @@ internal import CKernels
 package struct CrossEntropyResult {
   /// −log p(label) of each row, 0 where the label is ignored; float32 `[T]`.
   package let losses: Tensor
+  /// `Σ_t scale_t · loss_t`, in float64.
+  package let objective: Double
   /// The gradient by the input; nil when none was asked for.
   package let inputGradient: Tensor?
 }
@@ -25,20 +27,23 @@ package func crossEntropyHead(
   let losses = Tensor([rows], on: device)
   let dh = dWeight.map { _ in Tensor(hTD.shape, hTD.dtype, on: device) }
   let chunk = max(64, logitsBudget / vocabulary)
+  // Widened once, not for each product of each chunk.
+  let weight = weightVD.converted(to: .float32)
   for begin in stride(from: 0, to: rows, by: chunk) {
     let count = min(chunk, rows - begin)
     let h = hTD.view(at: begin * width, [count, width])
-    let logits = matmul(h, weightVD, .nt, output: .float32)
+    let logits = matmul(h, weight, .nt, output: .float32)
     softmaxLoss(
       logits, labels.view(at: begin, [count]), scale.view(at: begin, [count]),
       losses.view(at: begin, [count]), gradient: dh != nil)
     guard let dh, let dWeight else { continue }
     // The logits have become their gradient; from here on it is rounded as an activation is.
     let dLogits = logits.converted(to: hTD.dtype)
-    dh.view(at: begin * width, [count, width]).convert(from: matmul(dLogits, weightVD, .nn))
+    dh.view(at: begin * width, [count, width]).convert(from: matmul(dLogits, weight, .nn))
     _ = matmul(dLogits, h, .tn, addingTo: dWeight)
   }
-  return CrossEntropyResult(losses: losses, inputGradient: dh)
+  let objective = zip(losses.floats, scale.floats).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+  return CrossEntropyResult(losses: losses, objective: objective, inputGradient: dh)
 }
 
 private func softmaxLoss(

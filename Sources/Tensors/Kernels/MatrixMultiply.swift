@@ -85,11 +85,14 @@ private func multiply(
   let (ap, bp, yp) = (aFloat.floats.baseAddress, bFloat.floats.baseAddress, yFloat.floats.baseAddress)
   guard let ap, let bp, let yp else { return }
   let blas = y.device.blas
-  y.device.workers.forEach(tiles.count) { i in
-    let p = tiles[i]
-    blas.multiply(
-      layout, m: p.m, n: p.n, k: p.k, ap + p.a, p.lda, bp + p.b, p.ldb, yp + p.y, p.ldy,
-      accumulate: accumulate)
+  // The workers hold addresses only: the converted copies must live as long.
+  withExtendedLifetime((aFloat, bFloat, yFloat)) {
+    y.device.workers.forEach(tiles.count) { i in
+      let p = tiles[i]
+      blas.multiply(
+        layout, m: p.m, n: p.n, k: p.k, ap + p.a, p.lda, bp + p.b, p.ldb, yp + p.y, p.ldy,
+        accumulate: accumulate)
+    }
   }
   if y.dtype != .float32 { y.convert(from: yFloat) }
 }

@@ -116,6 +116,25 @@ package func routerStatistics(
 }
 
 extension RouterSelection {
+  /// How many of a range of tokens chose each expert, and how many reached each of `devices` equal runs of experts.
+  package func counts(tokens: Range<Int>, experts: Int, devices: Int) -> (experts: [Int], devices: [Int]) {
+    let (selected, size) = (indices.columns, experts / devices)
+    let chosen = indices.elements(Int32.self)
+    var counts = [Int](repeating: 0, count: experts)
+    var visits = [Int](repeating: 0, count: devices)
+    var lastVisitor = [Int](repeating: -1, count: devices)
+    for t in tokens {
+      for k in 0..<selected {
+        let expert = Int(chosen[t * selected + k])
+        counts[expert] += 1
+        guard lastVisitor[expert / size] != t else { continue }
+        lastVisitor[expert / size] = t
+        visits[expert / size] += 1
+      }
+    }
+    return (counts, visits)
+  }
+
   /// Each token's experts in ascending order with their weights, `[T·K]`: the order in which programs compare.
   package func sortedByExpert() -> (indices: [Int32], weights: [Float]) {
     let selected = indices.columns

@@ -1,5 +1,3 @@
-package import Tensors
-
 /// Where each routed copy of a token goes: rows sorted by expert, and the way back.
 package struct RoutingPlan {
   /// Rows of expert e: `offsets[e] ..< offsets[e + 1]`.
