@@ -3,7 +3,10 @@
 #   launch/install.sh [PACKAGE …]      further packages to install with them
 set -euo pipefail
 
-packages=(libopenblas0-pthread "$@")
+# After the matrix products: what the Swift package manager needs to fetch, compile and link; a toolchain from a tar
+# file comes without.
+packages=(libopenblas0-pthread
+  git ca-certificates libc6-dev libstdc++-12-dev binutils zlib1g-dev libcurl4 libncurses6 libsqlite3-0 libxml2 "$@")
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -4,6 +4,8 @@
 # About ten minutes on two cores, of which training is five. What it makes is in corpus/fortunes and runs/quickstart;
 # run it again and it goes on from where it was.
 set -euo pipefail
+# Numbers with a decimal point, whatever the language of the machine is.
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 
 corpus=corpus/fortunes
@@ -11,6 +13,17 @@ run=runs/quickstart
 
 # Bits per byte of $1 when the compressor's output is $2 bytes long.
 bits_per_byte() { awk -v bytes="$1" -v compressed="$2" 'BEGIN { printf "%.3f", 8 * compressed / bytes }'; }
+
+# The number of this name in the evaluation.
+measured() {
+  local number
+  number=$(sed -n "s/.*\"$1\": \([0-9][0-9.e+-]*\).*/\1/p" "$run/evaluation.json")
+  [ -n "$number" ] || {
+    echo "quickstart: $run/evaluation.json has no number $1" >&2
+    return 1
+  }
+  echo "$number"
+}
 
 echo "== 1/5  system packages"
 ./launch/install.sh fortunes fortune-mod bzip2 xz-utils
@@ -21,8 +34,9 @@ hadal=$(swift build -c release --show-bin-path)/hadal
 
 echo "== 3/5  corpus: the documents of Debian's fortunes, 5 % of them held out"
 if [ ! -f "$corpus/corpus.json" ]; then
+  # --overwrite: without corpus.json the directory holds at most what an interrupted preparation has left.
   "$hadal" prepare --input /usr/share/games/fortunes --separator % --skip-extension dat --vocab-size 4096 \
-    --held-out 0.05 --output "$corpus"
+    --held-out 0.05 --output "$corpus" --overwrite
 fi
 
 echo "== 4/5  training (Ctrl-C saves a checkpoint; the same command goes on from there)"
@@ -31,9 +45,9 @@ echo "== 4/5  training (Ctrl-C saves a checkpoint; the same command goes on from
 echo "== 5/5  held-out text that the model has never seen"
 # The model pays for the end of each document too, and only the bytes of the documents count for it; the compressors'
 # bytes include the separator lines. So the comparison is, if anything, against the model.
-bytes=$("$hadal" evaluate --checkpoint "$run" --json | tee "$run/evaluation.json" |
-  sed 's/.*"bytes": \([0-9]*\).*/\1/')
-model=$(sed 's/.*"bits_per_byte": \([0-9.]*\).*/\1/' "$run/evaluation.json")
+"$hadal" evaluate --checkpoint "$run" --json >"$run/evaluation.json"
+bytes=$(measured bytes)
+model=$(measured bits_per_byte)
 text=$(wc -c <"$corpus/validation.txt")
 bzip2=$(bits_per_byte "$text" "$(bzip2 -9 -c "$corpus/validation.txt" | wc -c)")
 # xz after the training text: how much longer the compressed file gets when the held-out text is appended.

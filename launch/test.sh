@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them.
-#   launch/test.sh
+#   launch/test.sh                     HADAL_ALLOW_SKIP=1: pass without PyTorch if it cannot be installed
 # Order: format, imports and both builds without warnings, unit and command-line tests, then other software (PyTorch and
 # transformers from PyPI) against `hadal probe`.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 
 ./launch/install.sh python3-venv
@@ -23,13 +24,28 @@ hadal=$(swift build -c release --show-bin-path)/hadal
 
 echo "== against transformers"
 python=.build/venv-oracle/bin/python
-if [ ! -x "$python" ] || ! "$python" -c 'import torch, transformers, safetensors' 2>/dev/null; then
+# A fresh environment with the software that is compared with; the CPU build of PyTorch where the index has it.
+install_oracle() {
   rm -rf .build/venv-oracle
-  if ! { python3 -m venv .build/venv-oracle &&
+  python3 -m venv .build/venv-oracle &&
     { "$python" -m pip install -q 'torch==2.13.0+cpu' || "$python" -m pip install -q 'torch==2.13.0'; } &&
-    "$python" -m pip install -q numpy safetensors transformers; }; then
-    echo "SKIPPED: PyTorch and transformers could not be installed from PyPI" >&2
-    exit 0
-  fi
+    "$python" -m pip install -q numpy safetensors transformers
+}
+if [ ! -x "$python" ] || ! "$python" -c 'import torch, transformers, safetensors' 2>/dev/null; then
+  tries=3
+  until install_oracle; do
+    tries=$((tries - 1))
+    if [ "$tries" -gt 0 ]; then
+      sleep 10
+      continue
+    fi
+    echo "PyTorch and transformers could not be installed from PyPI in 3 tries" >&2
+    if [ "${HADAL_ALLOW_SKIP:-}" = 1 ]; then
+      echo "SKIPPED, as HADAL_ALLOW_SKIP=1 allows: NOTHING WAS COMPARED WITH TRANSFORMERS" >&2
+      exit 0
+    fi
+    echo "test.sh: failed; with HADAL_ALLOW_SKIP=1 it passes without that part" >&2
+    exit 1
+  done
 fi
 "$python" Tests/Oracle/probe_against_transformers.py "$hadal"

@@ -35,8 +35,7 @@ package struct MicroBatch: Sendable {
     for row in 0..<sequences {
       for i in 0..<length {
         let at = row * length + i
-        if i + depth <= length { ids[at] = max(labels[at + depth - 1], 0) }
-        if i + depth < length { targets[at] = labels[at + depth] }
+        if i + depth < length { (ids[at], targets[at]) = (inputs[at + depth], labels[at + depth]) }
         guard let documents else { continue }
         let inside = i + depth < length && documents[at + depth] == documents[at]
         guard !inside else { continue }

@@ -53,7 +53,8 @@ package struct Evaluator {
       sums: Array(repeating: 0, count: depths + 1), valid: Array(repeating: 0, count: depths + 1))
     var row = 0
     while row < rows.count, result.tokens < maxTokens ?? .max {
-      let count = min(batch, rows.count - row)
+      let wanted = maxTokens.map { ($0 - result.tokens + rows.sequenceLength - 1) / rows.sequenceLength }
+      let count = min(batch, rows.count - row, wanted ?? .max)
       evaluate(
         (row..<row + count).map(rows.evaluationRow), acceptance: acceptance && depths > 0, into: &result)
       row += count

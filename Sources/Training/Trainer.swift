@@ -38,7 +38,8 @@ package final class Trainer {
     if configuration.evaluation.every != nil, data.validation == nil {
       throw TrainingError.noValidation(path: configuration.data.directory ?? "data")
     }
-    let shape = try configuration.model.resolved(tokenizerVocabSize: data.training?.vocabularySize)
+    let shape = try configuration.model.resolved(
+      tokenizerVocabSize: data.training?.vocabularySize, endOfText: data.training?.endOfText)
     var configuration = configuration
     configuration.model.vocabSize = shape.vocabSize
     let checkpoints = CheckpointStore(
@@ -56,6 +57,13 @@ package final class Trainer {
     runner.balance = BalanceLosses(configuration.training, shape)
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     try begin(start)
+  }
+
+  /// What `state.nextSample` counts.
+  var identity: DataIdentity {
+    DataIdentity(
+      tokens: data.training?.fingerprint ?? "synthetic", seed: configuration.training.seed,
+      sequenceLength: configuration.training.sequenceLength)
   }
 
   private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {

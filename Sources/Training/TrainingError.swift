@@ -10,8 +10,8 @@ package enum TrainingError: Error, CustomStringConvertible {
   case cannotResume(String)
   /// The run directory belongs to a run that would be overwritten.
   case runExists(path: String)
-  /// Weights, gradients and moments alone are more than the machine has.
-  case notEnoughMemory(parameters: Int, bytes: Int, available: Int)
+  /// What is held for each parameter is more than this process may use.
+  case notEnoughMemory(parameters: Int, bytes: Int, holds: String, available: Int, remedy: String?)
   /// Evaluation was asked for, and nothing was held out for it.
   case noValidation(path: String)
 
@@ -30,10 +30,10 @@ package enum TrainingError: Error, CustomStringConvertible {
     case .runExists(let path):
       "\(path) holds checkpoints of an earlier run; go on with --resume auto, choose another run.name, "
         + "or remove the directory"
-    case .notEnoughMemory(let parameters, let bytes, let available):
-      "a model of \(parameters) parameters needs \(ProgressText.memory(bytes: bytes)) for weights, gradients and "
-        + "moments, before any activation; this machine has \(ProgressText.memory(bytes: available)). "
-        + "Use a smaller model, or optimizer.moments: bfloat16"
+    case .notEnoughMemory(let parameters, let bytes, let holds, let available, let remedy):
+      "a model of \(parameters) parameters needs \(ProgressText.memory(bytes: bytes)) for \(holds), before any "
+        + "activation; this process may use \(ProgressText.memory(bytes: available)), which is the machine's memory "
+        + "or the limit of its control group. Use a smaller model" + (remedy.map { ", or \($0)" } ?? "")
     case .noValidation(let path):
       "evaluation.every is set, but \(path) has no validation.tokens: nothing was held out; prepare it with "
         + "--held-out, or set evaluation.every to null"

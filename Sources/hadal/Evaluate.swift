@@ -32,7 +32,8 @@ struct Evaluate: ParsableCommand {
     let run = try RunConfiguration.parse(yaml: stored.manifest.configuration, source: stored.path)
     let dataset = try heldOut(run)
     try checkTokenizer(dataset, stored)
-    let shape = try run.model.resolved(tokenizerVocabSize: dataset.vocabularySize)
+    let shape = try run.model.resolved(
+      tokenizerVocabSize: dataset.vocabularySize, endOfText: dataset.endOfText)
     let compute = run.precision.mode.dtype
     try MemoryCheck(shape, compute: compute).run()
     let device = try ProcessDevice.make(threads: run.training.threads)

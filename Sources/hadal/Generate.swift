@@ -1,7 +1,6 @@
 internal import ArgumentParser
 internal import Checkpoint
 internal import Data
-internal import Foundation
 internal import Generation
 internal import Model
 internal import Tensors
@@ -54,16 +53,10 @@ struct Generate: ParsableCommand {
     let manifest = "\(stored.path)/\(Manifest.fileName)"
     let run = try RunConfiguration.parse(yaml: stored.manifest.configuration, source: manifest)
     let shape = try run.model.resolved(tokenizerVocabSize: vocabularySize)
+    try MemoryCheck(shape, compute: .float32, multiTokenPrediction: false).run()
     let model = DeepSeek(
-      shape, compute: .float32, multiTokenPrediction: false, on: try Device.ofThisProcess())
+      shape, compute: .float32, multiTokenPrediction: false, on: try ProcessDevice.make())
     try model.loadWeights(stored.load)
     return model
-  }
-}
-
-extension Device {
-  /// All cores, and the instruction set that the environment variable HADAL_ISA names.
-  static func ofThisProcess(threads: Int? = nil) throws(DeviceError) -> Device {
-    try Device(threads: threads, level: ProcessInfo.processInfo.environment["HADAL_ISA"])
   }
 }

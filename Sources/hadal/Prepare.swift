@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Data
 internal import Foundation
+internal import Training
 
 /// `hadal prepare`: text to tokenizer and token shards.
 struct Prepare: ParsableCommand {
@@ -36,9 +37,10 @@ struct Prepare: ParsableCommand {
     let preparation = CorpusPreparation(
       source: documents.source, heldOutFraction: heldOut, tokenizer: choice, output: output,
       overwrite: overwrite)
-    var progress = ProgressLine()
+    var progress = StatusLine()
     let report = try run(preparation) { state in
-      progress.show("\(state.stage.rawValue): \(state.documents) documents, \(readableSize(state.bytes))")
+      let size = ProgressText.memory(bytes: state.bytes)
+      progress.show("\(state.stage.rawValue): \(state.documents) documents, \(size)")
     }
     progress.clear()
     print(summary(report))
@@ -104,10 +106,4 @@ struct DocumentOptions: ParsableArguments {
       paths: inputs, separator: separator, textField: jsonlField,
       skippedExtensions: skipExtension.map { $0.hasPrefix(".") ? String($0.dropFirst()) : $0 })
   }
-}
-
-/// `3.7 kB`, `2.1 MB`.
-func readableSize(_ bytes: Int) -> String {
-  bytes < 1_000_000
-    ? String(format: "%.1f kB", Double(bytes) / 1e3) : String(format: "%.1f MB", Double(bytes) / 1e6)
 }

@@ -38,8 +38,9 @@ struct Probe: ParsableCommand {
     let batch = try ProbeInput(path: input).batch(
       shape, depths: weight == nil ? 0 : shape.numNextnPredictLayers)
     let file = try ProbeOutput(path: output)
+    try weights.checkSize(compute: compute, multiTokenPrediction: weight != nil, gradients: gradients)
     let network = DeepSeek(
-      shape, compute: compute, multiTokenPrediction: weight != nil, on: try Device.ofThisProcess())
+      shape, compute: compute, multiTokenPrediction: weight != nil, on: try ProcessDevice.make())
     try weights.load(into: network)
     for warning in weights.warnings(network) { Console.note("warning: \(warning)") }
     try file.write(ProbeRun(network, multiTokenWeight: weight, gradients: gradients).results(batch))

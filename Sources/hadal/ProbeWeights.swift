@@ -1,6 +1,7 @@
 internal import Checkpoint
 internal import Model
 internal import Tensors
+internal import Training
 
 /// The weights of a probed model, and what its directory holds beside them.
 struct ProbeWeights {
@@ -16,6 +17,16 @@ struct ProbeWeights {
     for layer in moduleLayers where !directory.names.contains(where: { $0.hasPrefix(prefix(layer)) }) {
       throw fault("holds no weights of layer \(layer), a module of multi-token prediction, for --mtp-weight")
     }
+  }
+
+  /// To call before the model is built, which takes the memory that the configuration asks for.
+  ///
+  /// - Throws: `CheckpointError` that lists tensors of another shape; `TrainingError.notEnoughMemory`.
+  func checkSize(compute: DType, multiTokenPrediction: Bool, gradients: Bool) throws {
+    try ExpectedShapes.check(directory, configuration)
+    try MemoryCheck(
+      configuration, compute: compute, multiTokenPrediction: multiTokenPrediction, gradients: gradients
+    ).run()
   }
 
   /// - Throws: `CheckpointError` that lists what is missing or has another shape.

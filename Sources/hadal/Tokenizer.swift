@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Data
 internal import Foundation
+internal import Training
 
 /// `hadal tokenizer`: makes and uses tokenizers.
 struct TokenizerCommand: ParsableCommand {
@@ -28,11 +29,12 @@ struct TokenizerTrain: ParsableCommand {
     }
     var trainer = try TokenizerTrainer(vocabularySize: vocabSize)
     var reader = try Corpus(documents.source, heldOutFraction: 0).makeReader()
-    var progress = ProgressLine()
+    var progress = StatusLine()
     while let (text, _) = try reader.next() {
       trainer.add(text)
       if reader.summary.documents.isMultiple(of: 1000) {
-        progress.show("\(reader.summary.documents) documents, \(readableSize(reader.summary.bytes))")
+        let size = ProgressText.memory(bytes: reader.summary.bytes)
+        progress.show("\(reader.summary.documents) documents, \(size)")
       }
     }
     progress.show("learning the tokenizer")
@@ -44,7 +46,7 @@ struct TokenizerTrain: ParsableCommand {
       size == vocabSize ? "" : " (\(vocabSize) were asked for, but no other pair of tokens occurs twice)"
     print(
       "\(output): \(size) tokens\(note) from \(reader.summary.documents) documents, "
-        + readableSize(reader.summary.bytes))
+        + ProgressText.memory(bytes: reader.summary.bytes))
   }
 }
 

@@ -24,6 +24,9 @@ struct Train: ParsableCommand {
   var resume = "auto"
 
   func run() throws {
+    // First of all, so that no signal is lost. Nobody reading the progress is no reason to end a run.
+    signal(SIGPIPE, SIG_IGN)
+    let stop = StopSignal()
     let configuration = try RunConfiguration.load(path: config, overrides: set)
     let choice: ResumeChoice =
       switch resume {
@@ -31,11 +34,7 @@ struct Train: ParsableCommand {
       case "never": .never
       default: .path(resume)
       }
-    // Nobody reading the progress is no reason to end a run.
-    signal(SIGPIPE, SIG_IGN)
-    let stop = StopSignal()
-    let level = ProcessInfo.processInfo.environment["HADAL_ISA"]
-    let trainer = try Trainer(configuration, resume: choice, level: level)
+    let trainer = try Trainer(configuration, resume: choice, level: ProcessDevice.level)
     let recorder = try RunRecorder(trainer)
     let summary = try trainer.run(recorder, stop: stop)
     recorder.finish(summary)

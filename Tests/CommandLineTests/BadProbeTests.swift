@@ -90,6 +90,32 @@ struct BadProbeTests {
     try refuse("no weights", says: "model", "*.safetensors")
   }
 
+  /// Before memory is asked for: an allocation that fails ends the process.
+  @Test func sizesAreCheckedFirst() throws {
+    let file = "model/config.json"
+    let whole = try bench.text(file)
+    let huge: [(key: String, from: Int, to: Int, tensor: String)] = [
+      ("vocab_size", 320, 16_000_000, "\"lm_head.weight\" has shape [320, 128]"),
+      ("hidden_size", 128, 200_000, "[320, 128], the model needs [320, 200000]"),
+      ("intermediate_size", 176, 200_000, "\"model.layers.0.mlp.gate_proj.weight\""),
+      ("moe_intermediate_size", 32, 200_000, "\"model.layers.1.mlp.experts.0.gate_proj.weight\""),
+      ("kv_lora_rank", 32, 200_000, "\"model.layers.0.self_attn.kv_b_proj.weight\""),
+    ]
+    for change in huge {
+      let (old, new) = ("  \"\(change.key)\": \(change.from)", "  \"\(change.key)\": \(change.to)")
+      try #require(whole.contains(old))
+      try bench.write(file, whole.replacing(old, with: new))
+      try refuse(change.key, says: "model: ", change.tensor, "\(change.to)")
+    }
+    // Without weights to compare with, the memory of the machine is what limits.
+    let wide = whole.replacing("\"hidden_size\": 128", with: "\"hidden_size\": 200000")
+      .replacing("\"moe_intermediate_size\": 32", with: "\"moe_intermediate_size\": 200000")
+    try bench.write(file, wide)
+    try bench.write("model/model.safetensors", Self.input([1] as [Int64], [1], name: "other"))
+    try refuse("memory", says: "parameters", "for weights, before", "Use a smaller model")
+    try refuse("memory for gradients", options: ["--gradients"], says: "for weights and gradients, before")
+  }
+
   @Test func configurationsAreChecked() throws {
     let file = "model/config.json"
     let whole = try bench.text(file)

@@ -54,7 +54,9 @@ struct DamagedCheckpointTests {
     let wider = Workbench.training("tiny", ["model.hidden_size=48"])
     try Refusal("a wider model", wider, says: "step-8", "[320, 32]", "[320, 48]").check(bench)
     let deeper = Workbench.training("tiny", ["model.num_hidden_layers=3"])
-    try Refusal("a deeper model", deeper, says: "step-8", "model.layers.3").check(bench)
+    try Refusal("a deeper model", deeper, says: "step-8", "smaller model").check(bench)
+    let withoutModule = Workbench.training("tiny", ["model.num_nextn_predict_layers=0"])
+    try Refusal("a model without its MTP module", withoutModule, says: "step-8", "smaller model").check(bench)
   }
 
   /// A process that dies between two renames leaves a checkpoint that `latest` does not name yet.

@@ -36,31 +36,55 @@ struct SameResultTests {
     let levels = list.trimmingCharacters(in: .whitespacesAndNewlines).components(separatedBy: ", ")
     #expect(levels.contains("portable"))
     for level in levels { try bench.train(level, environment: ["HADAL_ISA": level]) }
-    let expected = try bench.metrics("portable").values("loss")
-    #expect(expected.count == 8)
-    for level in levels {
-      let losses = try bench.metrics(level).values("loss")
-      #expect(losses.count == 8)
-      for (loss, expected) in zip(losses, expected) {
-        #expect(abs(loss - expected) <= 1e-4 * expected, "\(level): \(loss) is not \(expected)")
-      }
+    for level in levels where level != "portable" {
+      // Weights are the same in the first step: a mean over 128 tokens of results that differ in the last of 24 bits,
+      // and the same experts. Later AdamW divides by the root of v, which makes small differences larger.
+      let first = try compare(
+        bench, level, with: "portable", steps: 0..<1, [("loss", 1e-7), ("gradient_norm", 1e-6)])
+      #expect(try first == loads(bench, "portable", 0..<1))
+      _ = try compare(bench, level, with: "portable", steps: 1..<8, [("loss", 1e-5)])
     }
   }
 
-  /// The loss is divided by the tokens of the whole batch, not by those of a micro-batch.
+  /// Compares numbers of the steps of two runs, by relative difference, and gives the loads of the first one.
+  private func compare(
+    _ bench: Workbench, _ run: String, with other: String, steps: Range<Int>, _ limits: [(String, Double)]
+  ) throws -> [[[String: Double]]] {
+    for (key, limit) in limits {
+      let (found, expected) = (try bench.metrics(run).values(key), try bench.metrics(other).values(key))
+      try #require(found.count >= steps.upperBound && expected.count == found.count)
+      for step in steps {
+        let (value, expected) = (found[step], expected[step])
+        let difference = abs(value - expected)
+        #expect(difference <= limit * expected, "\(key), \(run), \(step): \(value) is not \(expected)")
+      }
+    }
+    return try loads(bench, run, steps)
+  }
+
+  /// What the steps say of each layer: how even its loads are, and its smallest and largest bias.
+  private func loads(_ bench: Workbench, _ run: String, _ steps: Range<Int>) throws -> [[[String: Double]]] {
+    try bench.metrics(run).steps()[steps].map { try #require($0["layers"] as? [[String: Double]]) }
+  }
+
+  /// The loss is divided by the tokens of the whole batch, not by those of a micro-batch, and biases follow its loads.
   @Test func theMicroBatchSizeChangesOnlyRounding() throws {
     let bench = try Workbench()
     try bench.prepare()
     let settings = [
-      "training.global_batch_size=4", "training.steps=1", "training.mtp_document_boundaries=true",
+      "training.global_batch_size=4", "training.steps=3", "training.mtp_document_boundaries=true",
+      "training.sequence_balance_loss=0.01",
     ]
     for rows in [1, 2, 4] { try bench.train("\(rows)", settings + ["training.micro_batch_size=\(rows)"]) }
-    for key in ["loss", "loss_main", "loss_mtp", "loss_balance", "gradient_norm"] {
-      let expected = try #require(try bench.metrics("4").values(key).first)
-      for rows in [1, 2] {
-        let value = try #require(try bench.metrics("\(rows)").values(key).first)
-        #expect(abs(value - expected) <= 1e-5 * expected, "\(key), \(rows): \(value) is not \(expected)")
-      }
+    let expected = try loads(bench, "4", 0..<3)
+    // γ = 0.001 a step, up and down.
+    let biases = expected[0].map { [$0["bias_min"], $0["bias_max"]] }
+    #expect(biases == [[-0.001, 0.001], [-0.001, 0.001]], "\(biases)")
+    let losses = ["loss", "loss_main", "loss_mtp", "loss_balance"].map { ($0, 1e-6) }
+    for rows in [1, 2] {
+      let first = try compare(bench, "\(rows)", with: "4", steps: 0..<1, losses + [("gradient_norm", 1e-6)])
+      let later = try compare(bench, "\(rows)", with: "4", steps: 1..<3, losses + [("gradient_norm", 1e-4)])
+      #expect(first + later == expected, "\(rows)")
     }
   }
 

@@ -97,9 +97,22 @@ struct WorkflowTests {
     let (tokens, bytes) = (try #require(values["tokens"]), try #require(values["bytes"]))
     let bits = try #require(values["bits_per_byte"])
     #expect(abs(bits - loss * tokens / log(2) / bytes) < 1e-12 * bits)
+    // What was held out, as `prepare` counted it: each token but the first is predicted, and stands for its text.
+    let heldOut = try heldOut(bench)
+    #expect(heldOut.tokens > 500 && heldOut.bytes > heldOut.tokens)
+    #expect(tokens == Double(heldOut.tokens - 1))
+    #expect(bytes == Double(heldOut.bytes))
     #expect((0...1).contains(values["mtp_acceptance"] ?? -1))
     let byFile = ["evaluate", "--checkpoint", "runs/all/checkpoints/step-8", "--data", "corpus", "--json"]
     #expect(try bench.succeed(byFile).output == json)
+  }
+
+  /// The held-out part of the corpus in its `corpus.json`; its bytes are those of its text without separators.
+  private func heldOut(_ bench: Workbench) throws -> (tokens: Int, bytes: Int) {
+    let text = try bench.bytes("corpus/corpus.json")
+    let report = try #require(try JSONSerialization.jsonObject(with: Data(text)) as? [String: Any])
+    let split = try #require(report["validation"] as? [String: Any])
+    return (try #require(split["tokens"] as? Int), try #require(split["bytes"] as? Int))
   }
 
   private func checkGeneration(_ bench: Workbench) throws {

@@ -85,6 +85,64 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path("out")).sorted() == names)
   }
 
+  /// A killed program leaves its staging directory; no process has the largest number there is.
+  @Test(arguments: [2_147_483_647, getpid()], [false, true])
+  func whatAKilledProgramLeftIsRemoved(process: pid_t, overwrite: Bool) throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("out/.partial-\(process)/validation.txt", "stale")
+    try directory.write("out/.partial-\(process)/train.tokens.partial-\(process)", "stale")
+    var preparation = try preparation(directory)
+    (preparation.heldOutFraction, preparation.overwrite) = (0, overwrite)
+    _ = try preparation.run()
+    let names = ["corpus.json", "tokenizer.json", "train.tokens", "train.txt"]
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path("out")).sorted() == names)
+  }
+
+  @Test func aRunningProgramIsLeftAlone() throws {
+    let directory = try TemporaryDirectory()
+    let other = try Process.run(URL(fileURLWithPath: "/bin/sleep"), arguments: ["100"])
+    defer { other.terminate() }
+    let theirs = ".partial-\(other.processIdentifier)"
+    try directory.write("out/\(theirs)/train.txt", "theirs")
+    var preparation = try preparation(directory)
+    _ = try preparation.run()
+    preparation.overwrite = true
+    _ = try preparation.run()
+    #expect(
+      try String(contentsOfFile: directory.path("out/\(theirs)/train.txt"), encoding: .utf8) == "theirs")
+    #expect(FileManager.default.fileExists(atPath: directory.path("out/corpus.json")))
+  }
+
+  @Test(arguments: [".partial-", ".partial-mine", ".partial-0", ".partial--5", "partial-2147483647"])
+  func otherHiddenNamesAreSomeonesOwn(name: String) throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("out/\(name)", "kept")
+    var preparation = try preparation(directory)
+    #expect(throws: PreparationError.outputNotEmpty(path: directory.path("out"))) { try preparation.run() }
+    preparation.overwrite = true
+    _ = try preparation.run()
+    #expect(try String(contentsOfFile: directory.path("out/\(name)"), encoding: .utf8) == "kept")
+  }
+
+  /// A refused directory keeps all that it holds, even what was left in it.
+  @Test func aRefusalRemovesNothing() throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("out/mine", "kept")
+    try directory.write("out/.partial-2147483647/train.txt", "stale")
+    #expect(throws: PreparationError.self) { try preparation(directory).run() }
+    #expect(FileManager.default.fileExists(atPath: directory.path("out/.partial-2147483647/train.txt")))
+  }
+
+  /// Two programs may begin in one empty directory; the first to finish has it.
+  @Test func theSecondToFinishDoesNotOverwrite() throws {
+    let directory = try TemporaryDirectory()
+    let output = try OutputDirectory(directory.path("out"), overwrite: false)
+    try Data("second".utf8).write(to: URL(fileURLWithPath: output.stagingPath(of: "train.txt")))
+    try directory.write("out/train.txt", "first")
+    #expect(throws: PreparationError.outputNotEmpty(path: directory.path("out"))) { try output.install() }
+    #expect(try String(contentsOfFile: directory.path("out/train.txt"), encoding: .utf8) == "first")
+  }
+
   @Test func errorsLeaveNothing() throws {
     let directory = try TemporaryDirectory()
     let good = try preparation(directory)

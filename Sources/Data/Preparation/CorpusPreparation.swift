@@ -71,10 +71,10 @@ package struct CorpusPreparation: Sendable {
       let file = try AtomicFile(directory.stagingPath(of: "corpus.json"))
       try file.write(report.json)
       try file.commit()
-      try directory.install()
     } catch {
       throw .file(error)
     }
+    try directory.install()
     return report
   }
 

@@ -118,7 +118,8 @@ extension ModelConfiguration {
   /// Keys of a `config.json` that say nothing about the shape of the model.
   package static let unusedKeys: Set<String> = [
     "_attn_implementation", "_name_or_path", "add_cross_attention", "architectures",
-    "attn_implementation", "auto_map", "aux_loss_alpha", "chunk_size_feed_forward", "dtype", "ep_size",
+    "attn_implementation", "auto_map", "aux_loss_alpha", "bos_token_id", "chunk_size_feed_forward",
+    "dtype", "ep_size",
     "experts_implementation", "head_dim", "id2label", "is_decoder", "is_encoder_decoder", "label2id",
     "name_or_path", "output_attentions", "output_hidden_states", "output_router_logits", "pad_token_id",
     "pretraining_tp", "problem_type", "qk_head_dim", "quantization_config", "return_dict",

@@ -49,8 +49,8 @@ package struct ModelConfiguration: Sendable, Hashable {
   package var rmsNormEps: Float = 1e-6
   /// The standard deviation of initial weights.
   package var initializerRange: Float = 0.006
-  package var bosTokenId: Int? = 0
-  package var eosTokenId: Int? = 1
+  /// The end-of-text token that the tokenizer is expected to have; nil for whichever it has.
+  package var eosTokenId: Int?
 
   package init() {}
 

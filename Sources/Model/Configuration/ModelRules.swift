@@ -41,9 +41,9 @@ extension ModelConfiguration {
 
   private var hasWholeGroups: Bool { !usesGroups || nRoutedExperts.isMultiple(of: nGroup) }
 
-  /// What is wrong with a special token in a vocabulary of this size, or nil.
-  package static func tokenFault(_ key: String, _ id: Int?, _ vocabSize: Int?) -> String? {
+  /// What is wrong with `eos_token_id` in a vocabulary of this size, or nil.
+  package static func endOfTextFault(_ id: Int?, _ vocabSize: Int?) -> String? {
     guard let id, let vocabSize, id >= vocabSize else { return nil }
-    return "\(key) (\(id)) is not below vocab_size (\(vocabSize))"
+    return "eos_token_id (\(id)) is not below vocab_size (\(vocabSize))"
   }
 }

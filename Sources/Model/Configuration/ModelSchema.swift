@@ -8,8 +8,7 @@ extension ModelConfiguration {
         "rows of the embedding and of the output head")
     ] + shapeFields, unused: unusedKeys,
     rules: rules + [
-      Schema.Rule("bos_token_id", "vocab_size") { tokenFault("bos_token_id", $0.bosTokenId, $0.vocabSize) },
-      Schema.Rule("eos_token_id", "vocab_size") { tokenFault("eos_token_id", $0.eosTokenId, $0.vocabSize) },
+      Schema.Rule("eos_token_id", "vocab_size") { endOfTextFault($0.eosTokenId, $0.vocabSize) }
     ], normalize: HuggingFaceKeys.normalize)
 
   /// Limits are far beyond any model, and keep every product of sizes within 63 bits.
@@ -109,8 +108,9 @@ extension ModelConfiguration {
     .init("rms_norm_eps", \.rmsNormEps, .float(.positive), "epsilon of every RMSNorm"),
     .init(
       "initializer_range", \.initializerRange, .float(.notNegative), "standard deviation of initial weights"),
-    .init("bos_token_id", \.bosTokenId, ValueKind.integer(0...).optional(), "token that begins a document"),
-    .init("eos_token_id", \.eosTokenId, ValueKind.integer(0...).optional(), "token that ends a document"),
+    .init(
+      "eos_token_id", \.eosTokenId, ValueKind.integer(0...).optional(),
+      "token that ends a document; must be the tokenizer's, which null stands for"),
     .only(
       "hidden_act", "silu", .string, reason: "feed-forward layers are SwiGLU", "activation of SwiGLU's gate"),
     .only(

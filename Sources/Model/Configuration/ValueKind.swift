@@ -54,6 +54,12 @@ extension ValueKind where Value == Int {
   package static let tokens = ValueKind(
     "tokens (`14.8T`, `469B` or digits)", expected: "a number of tokens such as 14.8T, 469B or 300000",
     parse: TokenCount.parse, text: TokenCount.text)
+
+  /// As `tokens`, where none at all would mean nothing.
+  package static let someTokens = ValueKind(
+    "tokens ≥ 1 (`14.8T`, `469B` or digits)",
+    expected: "a number of tokens, at least 1, such as 14.8T, 469B or 300000",
+    parse: { TokenCount.parse($0).flatMap { $0 >= 1 ? $0 : nil } }, text: TokenCount.text)
 }
 
 /// The open or closed ends of a range of real numbers, as text and as a test.

@@ -39,4 +39,18 @@ package struct BatchRamp: Sendable, Hashable {
     let size = to >= from ? from + gone.quotient : from - gone.quotient - (gone.remainder > 0 ? 1 : 0)
     return size - size % multiple
   }
+
+  /// The first count of tokens after `tokens` from which on the size is another one, or the ramp is over.
+  ///
+  /// - Parameter tokens: less than `overTokens`.
+  func plateauEnd(after tokens: Int, multiple: Int) -> Int {
+    precondition(tokens < overTokens, "the ramp of \(overTokens) tokens is over at \(tokens)")
+    let size = size(tokens: tokens, multiple: multiple)
+    guard size != to else { return overTokens }
+    // A rising ramp has the next size once it reaches it, a falling one once it is below this one.
+    let distance = to > from ? size + multiple - from : from - size
+    let product = distance.multipliedFullWidth(by: overTokens)
+    let reached = abs(to - from).dividingFullWidth(product)
+    return to > from ? reached.quotient + (reached.remainder > 0 ? 1 : 0) : reached.quotient + 1
+  }
 }

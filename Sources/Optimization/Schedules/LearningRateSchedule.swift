@@ -11,9 +11,16 @@ package struct LearningRateSchedule: Sendable, Hashable {
   }
 
   /// Where a phase ends, in the unit in which it is measured.
-  package enum End: Sendable, Hashable {
+  package enum End: Sendable, Hashable, CustomStringConvertible {
     case step(Int)
     case tokens(Int)
+
+    package var description: String {
+      switch self {
+      case .step(let step): "step \(step)"
+      case .tokens(let tokens): "\(tokens) tokens"
+      }
+    }
   }
 
   package struct Phase: Sendable, Hashable {

@@ -106,7 +106,7 @@ private struct PhaseKeys {
       .init(
         "until_step", \.untilStep, ValueKind.integer(1...1_000_000_000).optional(), "last step of the phase"),
       .init(
-        "until_tokens", \.untilTokens, ValueKind.tokens.optional(), unit: "tokens",
+        "until_tokens", \.untilTokens, ValueKind.someTokens.optional(), unit: "tokens",
         "end of the phase; the last phase may name none, and ends with the run"),
     ], isCompact: true)
 }

@@ -18,19 +18,20 @@ package struct ModelSection: Sendable, Hashable {
     ] + ModelConfiguration.shapeFields.map { $0.lifted(to: \ModelSection.shape) },
     unused: ModelConfiguration.unusedKeys,
     rules: ModelConfiguration.rules.map { $0.lifted(to: \ModelSection.shape) } + [
-      .init("bos_token_id", "vocab_size") {
-        ModelConfiguration.tokenFault("bos_token_id", $0.shape.bosTokenId, $0.vocabSize)
-      },
       .init("eos_token_id", "vocab_size") {
-        ModelConfiguration.tokenFault("eos_token_id", $0.shape.eosTokenId, $0.vocabSize)
-      },
+        ModelConfiguration.endOfTextFault($0.shape.eosTokenId, $0.vocabSize)
+      }
     ], normalize: HuggingFaceKeys.normalize)
 
   /// The complete model: the vocabulary of the configuration, or else that of the tokenizer.
   ///
-  /// - Throws: if the tokenizer has more tokens than the configured vocabulary, or a special token lies
-  ///   outside it.
-  package func resolved(tokenizerVocabSize: Int?) throws(ConfigurationError) -> ModelConfiguration {
+  /// - Parameter endOfText: the tokenizer's, which `eos_token_id` must be where it is written; nil where there is no
+  ///   tokenizer.
+  /// - Throws: if the tokenizer has more tokens than the configured vocabulary, or `eos_token_id` lies outside it
+  ///   or is not the tokenizer's.
+  package func resolved(
+    tokenizerVocabSize: Int?, endOfText: Int32? = nil
+  ) throws(ConfigurationError) -> ModelConfiguration {
     let location = ConfigurationLocation(source: "configuration")
     guard let size = vocabSize ?? tokenizerVocabSize else {
       throw ConfigurationError(
@@ -42,10 +43,14 @@ package struct ModelSection: Sendable, Hashable {
         at: location, path: "model.vocab_size",
         "(\(size)) is less than the tokenizer's \(tokenizerVocabSize) tokens")
     }
-    for (key, id) in [("bos_token_id", shape.bosTokenId), ("eos_token_id", shape.eosTokenId)] {
-      if let fault = ModelConfiguration.tokenFault(key, id, size) {
-        throw ConfigurationError(at: location, path: "model.\(key)", fault)
-      }
+    if let fault = ModelConfiguration.endOfTextFault(shape.eosTokenId, size) {
+      throw ConfigurationError(at: location, path: "model.eos_token_id", fault)
+    }
+    if let id = shape.eosTokenId, let endOfText, id != Int(endOfText) {
+      throw ConfigurationError(
+        at: location, path: "model.eos_token_id",
+        "(\(id)) is not the tokenizer's end-of-text token (\(endOfText)); leave it out, or use the tokenizer "
+          + "that it belongs to")
     }
     var model = shape
     model.vocabSize = size

@@ -91,6 +91,24 @@ extension RunConfiguration {
     }
   }
 
+  /// What is wrong with the ends of the learning-rate phases, or nil: each must have an update of its own.
+  ///
+  /// The section itself compares neighbors of one unit; across units it takes the batch sizes of the run. A last
+  /// phase may end after the run.
+  var faultOfPhaseEnds: String? {
+    let clock = clock()
+    let ends = learningRate.phases.compactMap(\.end)
+    let updates = ends.map { clock.lastStep(until: $0) }
+    for index in ends.indices.dropFirst() where updates[index] <= updates[index - 1] {
+      return
+        "phases.\(index) would have no update: it ends at \(ends[index]), after update \(updates[index]); "
+        + "phases.\(index - 1) ends at \(ends[index - 1]), after update \(updates[index - 1])"
+    }
+    return updates.first == 0
+      ? "phases.0 would have no update: it ends at \(ends[0]), and the first update has "
+        + "\(clock.tokens(afterSteps: 1)) tokens" : nil
+  }
+
   /// The steps of the whole run.
   package func totalSteps(dataRanks: Int = 1) -> Int {
     switch end(dataRanks: dataRanks) {

@@ -47,6 +47,14 @@ extension RunConfiguration {
       }
       return "there is no validation data; give data.validation or set evaluation.every to null"
     },
+    .init("training.mtp_document_boundaries", "data.synthetic") {
+      $0.training.mtpDocumentBoundaries && $0.data.synthetic
+        ? "synthetic data has no documents; leave mtp_document_boundaries false" : nil
+    },
+    .init(
+      "learning_rate.phases", "training.global_batch_size", "training.micro_batch_size",
+      "training.sequence_length"
+    ) { $0.faultOfPhaseEnds },
     .init("training.balance_devices", "model.n_routed_experts", "model.n_group") {
       let devices = $0.training.balanceDevices ?? $0.model.shape.nGroup
       let experts = $0.model.shape.nRoutedExperts

@@ -16,6 +16,13 @@ enum ScheduleKinds {
       .init("from", \.from, sequences, unit: "sequences", required: .always, "size at the start"),
       .init("to", \.to, sequences, unit: "sequences", required: .always, "size at the end of the ramp"),
       .init("over_tokens", \.overTokens, .tokens, unit: "tokens", required: .always, "length of the ramp"),
+    ],
+    rules: [
+      .init("over_tokens") {
+        $0.overTokens > 0 || $0.from == $0.to
+          ? nil
+          : "over_tokens (0) leaves no ramp from \($0.from) to \($0.to); for a constant size write the number"
+      }
     ])
 
   /// `0.3`, or `[{until_tokens: 10T, value: 0.3}, {value: 0.1}]`.
@@ -47,7 +54,7 @@ enum ScheduleKinds {
       initial: StepKeys(untilTokens: nil, value: 0),
       fields: [
         .init(
-          "until_tokens", \.untilTokens, ValueKind.tokens.optional(), unit: "tokens",
+          "until_tokens", \.untilTokens, ValueKind.someTokens.optional(), unit: "tokens",
           "where the value ends; absent in the last step only"),
         .init("value", \.value, .float(.notNegative), required: .always, "the value until then"),
       ], isCompact: true)

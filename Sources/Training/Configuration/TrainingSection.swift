@@ -62,7 +62,7 @@ package struct TrainingSection: Sendable, Hashable {
   private static let lengthFields: [Schema<TrainingSection>.Field] = [
     .init("steps", \.steps, ValueKind.integer(1...1_000_000_000).optional(), "length of the run"),
     .init(
-      "tokens", \.tokens, ValueKind.tokens.optional(), unit: "tokens",
+      "tokens", \.tokens, ValueKind.someTokens.optional(), unit: "tokens",
       "length of the run; with steps too, whichever comes first"),
     .init("sequence_length", \.sequenceLength, .integer(2...(1 << 20)), unit: "tokens", "length of a row"),
     .init(
@@ -79,7 +79,7 @@ package struct TrainingSection: Sendable, Hashable {
       "mtp_loss_weight", \.mtpLossWeight, ScheduleKinds.byTokens, "λ, the weight of the MTP loss"),
     .init(
       "mtp_document_boundaries", \.mtpDocumentBoundaries, .bool,
-      "MTP predicts nothing across the end of a document"),
+      "MTP depth k skips positions whose token k ahead is of another document"),
     .init(
       "bias_update_speed", \.biasUpdateSpeed, ScheduleKinds.byTokens,
       "γ, by which a router's bias moves each step"),

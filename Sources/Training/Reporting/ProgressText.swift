@@ -1,7 +1,7 @@
 internal import Foundation
 
 /// How quantities are written for a person.
-enum ProgressText {
+package enum ProgressText {
   /// "7s", "3m07s" or "12h05m"; "unknown" for what is no time.
   static func time(seconds: Double) -> String {
     guard let whole = Int(exactly: seconds.rounded()), whole >= 0 else { return "unknown" }
@@ -10,11 +10,14 @@ enum ProgressText {
     return "\(whole / 3600)h" + twoDigits(whole % 3600 / 60) + "m"
   }
 
-  /// In decimal units: "512 MB", "2.75 GB".
-  static func memory(bytes: Int) -> String {
-    bytes < 1_000_000_000
-      ? String(format: (1..<10_000_000).contains(bytes) ? "%.2f MB" : "%.0f MB", Double(bytes) / 1e6)
-      : String(format: "%.2f GB", Double(bytes) / 1e9)
+  /// In decimal units: "3.7 kB", "512 MB", "2.75 GB".
+  package static func memory(bytes: Int) -> String {
+    switch bytes {
+    case 1..<1_000_000: String(format: "%.1f kB", Double(bytes) / 1e3)
+    case 1_000_000..<10_000_000: String(format: "%.2f MB", Double(bytes) / 1e6)
+    case ..<1_000_000_000: String(format: "%.0f MB", Double(bytes) / 1e6)
+    default: String(format: "%.2f GB", Double(bytes) / 1e9)
+    }
   }
 
   private static func twoDigits(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }

@@ -56,8 +56,9 @@ struct OperationCase {
     let graph = Graph(leaves, compute: compute, on: device)
     let (output, extra) = record(graph)
     let dy = Tensor(output.value.shape, upstream(count: output.value.count), on: device)
+    let numbers = output.value.numbers  // backward gives the value back
     backward(graph, output, dy.converted(to: output.value.dtype))
-    return (output.value.numbers, extra, leaves.map { graph.gradient($0)! })
+    return (numbers, extra, leaves.map { graph.gradient($0)! })
   }
 
   /// The slope of Σ upstream · output + extra along one element of a leaf: a central difference. With h =

@@ -68,6 +68,14 @@ private let impossible: [(Tree, String)] = [
     #expect(model.scoringFunc == .sigmoid && model.routedScalingFactor == 2.5 && model.ropeScaling == nil)
   }
 
+  /// Nothing uses the token that begins a document, so any is taken.
+  @Test func specialTokensAreOptional() throws {
+    #expect(try parse(small).eosTokenId == nil)
+    #expect(try parse(small.with("eos_token_id", .null)).eosTokenId == nil)
+    let model = try parse(small.with("eos_token_id", "319").with("bos_token_id", "999"))
+    #expect(model.eosTokenId == 319)
+  }
+
   @Test func missingShapesAreAllNamed() {
     let found = faultsOf(["n_routed_experts": "8"])
     let missing = found.compactMap { $0.split(separator: ":").dropFirst(2).first.map { $0.dropFirst() } }
@@ -141,7 +149,7 @@ private let impossible: [(Tree, String)] = [
     var model = ModelConfiguration()
     model.ropeScaling = RopeScaling()
     model.ropeScaling?.mscale = 0.707
-    (model.qLoraRank, model.bosTokenId, model.rmsNormEps) = (nil, nil, 1.1e-5)
+    (model.qLoraRank, model.eosTokenId, model.rmsNormEps) = (nil, 5, 1.1e-5)
     (model.topkMethod, model.scoringFunc) = (.groupLimitedGreedy, .softmax)
     #expect(try ModelConfiguration.parse(ModelConfiguration.schema.write(model)) == model)
   }

@@ -30,7 +30,9 @@ import Training
   @Test func deepSeekV3() throws {
     let run = try load("deepseek-v3.yaml")
     let model = try run.model.resolved(tokenizerVocabSize: nil)
-    #expect(model == ModelConfiguration())
+    var published = ModelConfiguration()
+    published.eosTokenId = 1
+    #expect(model == published)
     #expect(ParameterCount(model).main == 671_026_404_352)
     var standard = TrainingSection()
     standard.tokens = 14_800_000_000_000
@@ -42,6 +44,15 @@ import Training
     #expect(schedule.value(step: 1000, tokens: 1) == 1.1e-4)
     #expect(schedule.value(step: 240_500, tokens: 14_700_000_000_000) == 7.3e-6)
     #expect(run.totalSteps() == 242_785)
+  }
+
+  /// Trained tokenizers have end-of-text 1, which is also that of V3's own.
+  @Test func noRecipeContradictsATrainedTokenizer() throws {
+    for name in ["bench.yaml", "deepseek-v2-lite.yaml", "deepseek-v3.yaml", "quickstart.yaml"] {
+      #expect(throws: Never.self) {
+        try load(name).model.resolved(tokenizerVocabSize: 4096, endOfText: 1)
+      }
+    }
   }
 
   @Test func deepSeekV2Lite() throws {

@@ -3,7 +3,8 @@ import Optimization
 import Testing
 import Training
 
-private let small = """
+/// A complete configuration of ten steps, each of 4 sequences of 32 tokens.
+let smallRun = """
   model:
     hidden_size: 64
     intermediate_size: 96
@@ -29,13 +30,13 @@ private let small = """
   """
 
 @Suite struct RunConfigurationTests {
-  private func parse(_ yaml: String = small, _ overrides: String...) throws(ConfigurationError)
+  private func parse(_ yaml: String = smallRun, _ overrides: String...) throws(ConfigurationError)
     -> RunConfiguration
   {
     try RunConfiguration.parse(yaml: yaml, source: "a.yaml", overrides: overrides)
   }
 
-  private func faultsOf(_ yaml: String = small, with overrides: [String]) -> [String] {
+  private func faultsOf(_ yaml: String = smallRun, with overrides: [String]) -> [String] {
     faults { () throws(ConfigurationError) in
       _ = try RunConfiguration.parse(yaml: yaml, source: "a.yaml", overrides: overrides)
     }
@@ -66,7 +67,7 @@ private let small = """
       "checkpoint.directory=\"true\"",
       "evaluation.every=5", "evaluation.max_tokens=100K", "run.name=7",
     ]
-    let run = try RunConfiguration.parse(yaml: small, source: "a.yaml", overrides: overrides)
+    let run = try RunConfiguration.parse(yaml: smallRun, source: "a.yaml", overrides: overrides)
     #expect(run.data.train == ["a b.bin", "x: y"] && run.training.recompute == [.norms, .swiglu])
     #expect(run.checkpoint.directory == "true" && run.run.name == "7" && run.checkpoint.every == nil)
     #expect(try parse(run.yaml()) == run, "\(run.yaml())")
@@ -75,7 +76,8 @@ private let small = """
   }
 
   @Test func overridesGoThroughTheSameChecks() throws {
-    #expect(try parse(small, "model.hidden_size=128", "model.hidden_size=256").model.shape.hiddenSize == 256)
+    #expect(
+      try parse(smallRun, "model.hidden_size=128", "model.hidden_size=256").model.shape.hiddenSize == 256)
     #expect(
       faultsOf(with: [
         "model.hiden_size=8", "optimizer.beta1=1", "trainig.steps=5", "training.steps", "a..b=1",
@@ -92,7 +94,7 @@ private let small = """
   }
 
   @Test func faultsNameFileLineAndKey() {
-    let yaml = small.replacing("hidden_size: 64", with: "hiden_size: 64")
+    let yaml = smallRun.replacing("hidden_size: 64", with: "hiden_size: 64")
     #expect(
       faultsOf(yaml, with: []) == [
         "a.yaml:2: model.hiden_size: unknown key; did you mean hidden_size?",
@@ -109,6 +111,23 @@ private let small = """
       "global_batch_size (7) must be a multiple"
     ),
     ("training.steps=null", "neither steps nor tokens is given; the run would not end"),
+    ("training.tokens=0", "training.tokens: expected a number of tokens, at least 1, such as"),
+    (
+      "training.mtp_loss_weight=[{until_tokens: 0, value: 1}, {value: 2}]",
+      "training.mtp_loss_weight.0.until_tokens: expected a number of tokens, at least 1"
+    ),
+    (
+      "training.bias_update_speed=[{until_tokens: 0K, value: 1}, {value: 2}]",
+      "training.bias_update_speed.0.until_tokens: expected a number of tokens, at least 1"
+    ),
+    (
+      "learning_rate.phases=[{shape: constant, to: 1, until_tokens: 0}]",
+      "learning_rate.phases.0.until_tokens: expected a number of tokens, at least 1"
+    ),
+    (
+      "training.global_batch_size={from: 4, to: 8, over_tokens: 0}",
+      "training.global_batch_size.over_tokens: over_tokens (0) leaves no ramp from 4 to 8"
+    ),
     ("training.recompute=[norms, norms]", "a part is named twice"),
     ("training.recompute=[attention]", "expected one of norms, up_projections, swiglu; found 'attention'"),
     ("training.non_finite=skip", "expected one of stop; found 'skip'"),
@@ -170,11 +189,14 @@ private let small = """
   @Test func vocabularyIsResolvedLater() throws {
     let run = try parse()
     #expect(try run.model.resolved(tokenizerVocabSize: 500).vocabSize == 500)
-    let given = try parse(small, "model.vocab_size=400")
+    let given = try parse(smallRun, "model.vocab_size=400")
+    let ended = try parse(smallRun, "model.eos_token_id=7")
     #expect(try given.model.resolved(tokenizerVocabSize: nil).vocabSize == 400)
     let found = [
       faults { () throws(ConfigurationError) in _ = try run.model.resolved(tokenizerVocabSize: nil) },
-      faults { () throws(ConfigurationError) in _ = try run.model.resolved(tokenizerVocabSize: 1) },
+      faults { () throws(ConfigurationError) in
+        _ = try ended.model.resolved(tokenizerVocabSize: 7, endOfText: 7)
+      },
       faults { () throws(ConfigurationError) in _ = try given.model.resolved(tokenizerVocabSize: 401) },
     ]
     #expect(
@@ -182,22 +204,57 @@ private let small = """
         [
           "configuration: model.vocab_size: is auto, but there is no tokenizer to take it from; give a number"
         ],
-        ["configuration: model.eos_token_id: eos_token_id (1) is not below vocab_size (1)"],
+        ["configuration: model.eos_token_id: eos_token_id (7) is not below vocab_size (7)"],
         ["configuration: model.vocab_size: (400) is less than the tokenizer's 401 tokens"],
       ])
   }
 
+  @Test func endOfTextIsTheTokenizers() throws {
+    for id: Int32 in [0, 499] {
+      #expect(try parse().model.resolved(tokenizerVocabSize: 500, endOfText: id).eosTokenId == nil)
+    }
+    let written = try parse(smallRun, "model.eos_token_id=1", "model.bos_token_id=0").model
+    #expect(try written.resolved(tokenizerVocabSize: 500).eosTokenId == 1)
+    #expect(try written.resolved(tokenizerVocabSize: 500, endOfText: 1).eosTokenId == 1)
+    let found = faults { () throws(ConfigurationError) in
+      _ = try written.resolved(tokenizerVocabSize: 500, endOfText: 0)
+    }
+    #expect(
+      found == [
+        "configuration: model.eos_token_id: (1) is not the tokenizer's end-of-text token (0); leave it out, "
+          + "or use the tokenizer that it belongs to"
+      ])
+  }
+
+  @Test func syntheticDataHasNoDocuments() {
+    let settings = [
+      "data={synthetic: true}", "model.vocab_size=100", "training.mtp_document_boundaries=true",
+    ]
+    #expect(
+      faultsOf(with: settings) == [
+        "--set training.mtp_document_boundaries: training.mtp_document_boundaries: synthetic data has no documents; "
+          + "leave mtp_document_boundaries false"
+      ])
+    #expect(faultsOf(with: Array(settings.prefix(2))) == [] && faultsOf(with: [settings[2]]) == [])
+  }
+
+  /// A ramp between equal sizes is a constant size, however long.
+  @Test func aRampThatIsNone() throws {
+    let run = try parse(smallRun, "training.global_batch_size={from: 4, to: 4, over_tokens: 0}")
+    #expect(run.training.globalBatchSize == .constant(4))
+  }
+
   @Test func theEndIsWhicheverComesFirst() throws {
     // 4 sequences of 32 tokens a step.
-    #expect(try parse(small, "training.tokens=640").totalSteps() == 5)
-    #expect(try parse(small, "training.tokens=641").totalSteps() == 6)
-    #expect(try parse(small, "training.tokens=1M").totalSteps() == 10)
-    #expect(try parse(small, "training.steps=null", "training.tokens=1280").totalSteps() == 10)
+    #expect(try parse(smallRun, "training.tokens=640").totalSteps() == 5)
+    #expect(try parse(smallRun, "training.tokens=641").totalSteps() == 6)
+    #expect(try parse(smallRun, "training.tokens=1M").totalSteps() == 10)
+    #expect(try parse(smallRun, "training.steps=null", "training.tokens=1280").totalSteps() == 10)
   }
 
   @Test func theLastPhaseFollowsTheLengthOfTheRun() throws {
     let phases = "learning_rate.phases=[{shape: linear, to: 1, until_step: 2}, {shape: linear, to: 0}]"
-    let schedule = try parse(small, phases).learningRateSchedule()
+    let schedule = try parse(smallRun, phases).learningRateSchedule()
     #expect([1, 2, 6, 10].map { schedule.value(step: $0, tokens: 128 * $0) } == [0.5, 1, 0.5, 0])
   }
 }
