@@ -16,8 +16,10 @@ struct ProbeInput {
       throw ProbeError(
         path: path, message: "holds no \(Self.name); it has: \(file.names.joined(separator: ", "))")
     }
-    for other in file.names where other != Self.name {
-      Console.note("warning: \(path): \(other) is not used")
+    let others = file.names.filter { $0 != Self.name }
+    if let first = others.first {
+      let rest = others.count > 1 ? " and \(others.count - 1) more are" : " is"
+      Console.note("warning: \(path): \(first)\(rest) not used; a probe reads \(Self.name) alone")
     }
     let record = try file.entry(Self.name)
     guard record.type == .int64, record.shape.count == 2 else {
