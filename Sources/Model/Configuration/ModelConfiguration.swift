@@ -71,9 +71,6 @@ package struct ModelConfiguration: Sendable, Hashable {
 }
 
 extension ModelConfiguration {
-  /// MLA has one key and one value per query head.
-  package var numKeyValueHeads: Int { numAttentionHeads }
-
   /// The width of one query or key, both parts.
   package var qkHeadDim: Int { qkNopeHeadDim + qkRopeHeadDim }
 

@@ -7,7 +7,7 @@ internal import Glibc
 /// because nobody listens.
 package final class ProgressReporter {
   private let descriptor: Int32
-  private let isTerminal: Bool
+  private let terminal: Terminal
   private let steps: Int
   private let interval: Int
   private let bytesPerToken: Double?
@@ -29,7 +29,7 @@ package final class ProgressReporter {
     precondition(interval > 0, "interval \(interval) is no number of steps")
     (self.descriptor, self.steps, self.interval) = (descriptor, steps, interval)
     self.bytesPerToken = bytesPerToken
-    isTerminal = isatty(descriptor) == 1 && ProgressReporter.understandsControl(getenv("TERM"))
+    terminal = Terminal(descriptor)
     start = clock.now
   }
 
@@ -48,7 +48,7 @@ package final class ProgressReporter {
       tokensPerSecond: metrics.tokensPerSecond, learningRate: metrics.learningRate,
       secondsLeft: pace.secondsLeft(steps: steps - metrics.step), peakMemoryBytes: metrics.peakMemoryBytes)
     self.line = line
-    if isTerminal {
+    if terminal.canRewrite {
       write(rewritten(line))
       lineIsOpen = true
     } else if isFirst || metrics.step.isMultiple(of: interval) || metrics.step == steps {
@@ -59,7 +59,7 @@ package final class ProgressReporter {
   /// Writes a line of its own; on a terminal, above the progress.
   package func note(_ text: String) {
     guard lineIsOpen, let line else { return write(text + "\n") }
-    write(ProgressReporter.erase + text + "\n" + rewritten(line))
+    write(Terminal.erase + text + "\n" + rewritten(line))
   }
 
   /// Ends the line on a terminal, so that what others write starts a new one.
@@ -69,24 +69,8 @@ package final class ProgressReporter {
     write("\n")
   }
 
-  /// To the first column, and nothing from there to the end of the line (ECMA-48: CR, EL).
-  private static let erase = "\r\u{1B}[K"
-
-  /// One column stays free: some terminals go to the next line as soon as the last one is filled.
   private func rewritten(_ line: ProgressLine) -> String {
-    ProgressReporter.erase + line.text(width: terminalWidth.map { $0 - 1 } ?? 79)
-  }
-
-  /// Asked each time, because a window may change; nil when the terminal does not know.
-  private var terminalWidth: Int? {
-    var size = winsize()
-    guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
-    return Int(size.ws_col)
-  }
-
-  private static func understandsControl(_ terminal: UnsafeMutablePointer<CChar>?) -> Bool {
-    guard let terminal else { return false }
-    return !["", "dumb"].contains(String(cString: terminal))
+    Terminal.erase + line.text(width: terminal.lineWidth)
   }
 
   private func write(_ text: String) {
