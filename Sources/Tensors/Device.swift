@@ -8,6 +8,8 @@ package final class Device {
   package let workers: WorkerPool
   package let kernels: UnsafePointer<hadal_kernels>
   let blas: BLAS
+  /// Records every kernel while it is set.
+  package var profiler: Profiler?
 
   /// The name of the instruction-set level in use: `avx512`, `avx2` or `portable`.
   package var level: String { String(cString: kernels.pointee.name) }
