@@ -25,9 +25,8 @@ struct BLAS: Sendable {
   private init(sgemm: SGEMM) { self.sgemm = sgemm }
 
   private static func load() throws(DeviceError) -> BLAS {
-    if let core = ["avx512": "SkylakeX", "avx2": "Haswell"][Device.supportedLevels()[0]] {
-      setenv("OPENBLAS_CORETYPE", core, 0)
-    }
+    let levels = Device.supportedLevels()
+    if levels.contains("avx512") { setenv("OPENBLAS_CORETYPE", "SkylakeX", 0) }
     guard let library = dlopen("libopenblas.so.0", RTLD_NOW),
       let sgemm = dlsym(library, "cblas_sgemm"), let setThreads = dlsym(library, "openblas_set_num_threads")
     else {

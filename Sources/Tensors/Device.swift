@@ -11,7 +11,7 @@ package final class Device {
   /// Records every kernel while it is set.
   package var profiler: Profiler?
 
-  /// The name of the instruction-set level in use: `avx512`, `avx2` or `portable`.
+  /// The name of the instruction-set level in use: `amx`, `avx512`, … (`hadal_levels` in CKernels).
   package var level: String { String(cString: kernels.pointee.name) }
 
   /// - Parameters:
@@ -24,9 +24,14 @@ package final class Device {
     workers = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
   }
 
-  /// The levels that this processor can run, best first.
+  /// The levels that this processor can run, in the order in which they are preferred.
   package static func supportedLevels() -> [String] {
-    levels().filter { hadal_level_is_supported($0) }.map { String(cString: $0.pointee.name) }
+    supported().map { String(cString: $0.pointee.name) }
+  }
+
+  private static func supported() -> [UnsafePointer<hadal_kernels>] {
+    let supported = levels().filter { hadal_level_is_supported($0) }
+    return supported.filter { hadal_level_is_fast($0) } + supported.filter { !hadal_level_is_fast($0) }
   }
 
   private static func levels() -> [UnsafePointer<hadal_kernels>] {
@@ -40,7 +45,7 @@ package final class Device {
   }
 
   private static func kernels(named name: String?) throws(DeviceError) -> UnsafePointer<hadal_kernels> {
-    let supported = levels().filter { hadal_level_is_supported($0) }
+    let supported = supported()
     guard let name else { return supported[0] }
     guard let level = supported.first(where: { String(cString: $0.pointee.name) == name }) else {
       throw .unknownLevel(name, supported: supportedLevels())
