@@ -7,7 +7,6 @@ package final class Device {
   package let pool = MemoryPool()
   package let workers: WorkerPool
   package let kernels: UnsafePointer<hadal_kernels>
-  let blas: BLAS
   /// Records every kernel while it is set.
   package var profiler: Profiler?
 
@@ -17,10 +16,9 @@ package final class Device {
   /// - Parameters:
   ///   - threads: worker threads; nil for one a core.
   ///   - level: the name of an instruction-set level; nil for the best that the processor has.
-  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it, or OpenBLAS is not installed.
+  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it.
   package init(threads: Int? = nil, level: String? = nil) throws(DeviceError) {
     kernels = try Self.kernels(named: level)
-    blas = try BLAS()
     workers = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
   }
 
@@ -61,14 +59,11 @@ extension Device: Sendable {}
 package enum DeviceError: Error, CustomStringConvertible {
   /// An instruction-set level that was asked for (`HADAL_ISA`) and cannot be had.
   case unknownLevel(String, supported: [String])
-  case noOpenBLAS(reason: String)
 
   package var description: String {
     switch self {
     case .unknownLevel(let level, let supported):
       "HADAL_ISA=\(level): this processor or build has no such level; it has \(supported.joined(separator: ", "))"
-    case .noOpenBLAS(let reason):
-      "OpenBLAS cannot be loaded (\(reason)); install it with: apt-get install libopenblas0-pthread"
     }
   }
 }

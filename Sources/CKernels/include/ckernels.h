@@ -49,9 +49,9 @@ typedef struct {
   hadal_packing float32, bfloat16;
   /// c[rows, n] (=, +=) a b of one panel of A with panels of B. Element (i, p) of a stands at i * a_row + p * a_step:
   /// (lda, 1) in place, (k padded, 1) packed from rows; and if element is float32, (1, rows of a panel) packed
-  /// transposed.
-  void (*multiply)(size_t rows, size_t k, const void *a, size_t a_row, size_t a_step, const void *b, size_t n, void *c,
-                   size_t ldc, hadal_output output);
+  /// transposed. `b_panel`: elements from one panel of B to the next.
+  void (*multiply)(size_t rows, size_t k, const void *a, size_t a_row, size_t a_step, const void *b, size_t b_panel,
+                   size_t n, void *c, size_t ldc, hadal_output output);
 } hadal_product_kernels;
 
 /// Kernels whose arrays `x`, `y`, … are of one storage type.
@@ -99,14 +99,15 @@ typedef struct {
   hadal_typed_kernels float32, bfloat16;
   /// Products of float32 operands (or of mixed ones), and of bfloat16 operands.
   hadal_product_kernels float_products, pair_products;
-  /// Causal softmax in place: row i of s [rows, lds] sees columns 0...first+i; the rest becomes 0.
+  /// Causal softmax in place: row i of s [rows, lds] sees columns begin[i]...first+i (begin NULL: from 0), the other
+  /// ones of 0..<columns become 0.
   /// s ← p = exp(scale·s − shift) / Σ exp(scale·s − shift), shift = the row's largest scale·s. normalizer [rows, 2]
   /// receives (shift, 1/Σ): their logarithm in one number would cost p half of its digits where scores are large.
-  void (*causal_softmax)(float *s, size_t lds, size_t rows, size_t first, size_t columns, float scale,
-                         float *normalizer);
+  void (*causal_softmax)(float *s, size_t lds, size_t rows, const int32_t *begin, size_t first, size_t columns,
+                         float scale, float *normalizer);
   /// Recomputes p in place of s, and ds = p · (dp − delta) · scale in place of dp.
-  void (*causal_softmax_gradient)(float *s, float *dp, size_t lds, size_t rows, size_t first, size_t columns,
-                                  float scale, const float *normalizer, const float *delta);
+  void (*causal_softmax_gradient)(float *s, float *dp, size_t lds, size_t rows, const int32_t *begin, size_t first,
+                                  size_t columns, float scale, const float *normalizer, const float *delta);
   /// delta[r] = Σ a·b over a row.
   void (*row_dot)(const float *a, const float *b, size_t rows, size_t width, float *delta);
   /// Per row: loss = logsumexp − logit[label]; logits ← (softmax − onehot) · row_scale when `gradient`.

@@ -42,7 +42,7 @@ struct Blocking {
 
   /// - Parameter repacksA: whether each block of columns has to pack A again, which long rows of B then cost.
   init(_ product: Product, _ kernels: hadal_product_kernels, repacksA: Bool) {
-    let (panel, bytes) = (Int(kernels.columns), kernels.element == hadal_float32 ? 4 : 2)
+    let (panel, bytes) = (Int(kernels.columns), kernels.elementBytes)
     runs = max(1, (product.k + Self.run - 1) / Self.run)
     // A multiple of every kernel's unit.
     runLength = min(Self.run, ((product.k + runs - 1) / runs + 31) / 32 * 32)

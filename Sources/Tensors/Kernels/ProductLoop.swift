@@ -11,9 +11,7 @@ struct ProductLoop {
 
   /// - Parameter accumulates: add to y, which is float32 then.
   init(_ products: [Product], _ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool) {
-    let level = y.device.kernels.pointee
-    let kernels =
-      a.dtype == .bfloat16 && b.dtype == .bfloat16 ? level.pair_products : level.float_products
+    let kernels = y.device.products(a.dtype, b.dtype)
     (self.kernels, self.layout, self.a, self.b, self.y) = (kernels, layout, a, b, y)
     (self.products, self.accumulates) = (products, accumulates)
     blockings = products.map { product in
@@ -29,7 +27,7 @@ struct ProductLoop {
     let items = ProductItem.items(
       products, blockings, panel: Int(kernels.rows), threads: device.workers.threads)
     // What each thread works with: packed B, a panel of A, and the sums of a panel that y cannot hold.
-    let bytes = kernels.element == hadal_float32 ? 4 : 2
+    let bytes = kernels.elementBytes
     let (bBytes, aBytes) = (Blocking.budget + 4096, Int(kernels.rows) * Blocking.run * bytes)
     let cBytes = Int(kernels.rows) * Blocking.widest * 4
     let stride = (bBytes + aBytes + cBytes + 4095) / 4096 * 4096
@@ -66,14 +64,14 @@ struct ProductLoop {
 
   /// The bytes of one run's packed columns.
   private func runBytes(_ blocking: Blocking) -> Int {
-    blocking.runLength * blocking.columns * (kernels.element == hadal_float32 ? 4 : 2)
+    blocking.runLength * blocking.columns * kernels.elementBytes
   }
 
   private func pack(
     _ product: Product, _ blocking: Blocking, _ column: Int, _ n: Int, _ runs: Range<Int>,
     into panels: UnsafeMutableRawPointer
   ) {
-    let packing = b.dtype == .float32 ? kernels.float32 : kernels.bfloat16
+    let packing = kernels.packing(b.dtype)
     for run in runs {
       let k0 = run * blocking.runLength
       let k = min(blocking.runLength, product.k - k0)
@@ -106,7 +104,8 @@ struct ProductLoop {
         ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
       kernels.multiply(
         row.count, k, panel.address, panel.row, panel.step,
-        work.b + (run - runs.lowerBound) * runBytes(blocking), column.count, c, ldc, output)
+        work.b + (run - runs.lowerBound) * runBytes(blocking), kernels.padded(k) * Int(kernels.columns),
+        column.count, c, ldc, output)
     }
     guard buffers else { return }
     let round = y.device.typed(y.dtype).from_float!
@@ -134,15 +133,11 @@ struct ProductLoop {
     if !isTransposed, rows == nil, isWhole, a.storageType == kernels.element {
       return (UnsafeRawPointer(source), product.lda, 1)
     }
-    let packing = a.dtype == .float32 ? kernels.float32 : kernels.bfloat16
+    let packing = kernels.packing(a.dtype)
     packing.a(isTransposed, source, product.lda, rows, k.count, row.count, work.a)
     if isTransposed, kernels.element == hadal_float32 {
       return (UnsafeRawPointer(work.a), 1, Int(kernels.rows))
     }
-    return (UnsafeRawPointer(work.a), (k.count + unit - 1) / unit * unit, 1)
+    return (UnsafeRawPointer(work.a), kernels.padded(k.count), 1)
   }
-}
-
-extension Tensor {
-  fileprivate var storageType: hadal_storage { dtype == .float32 ? hadal_float32 : hadal_bfloat16 }
 }
