@@ -44,41 +44,78 @@ struct AttentionReference {
     }
   }
 
-  func output(_ i: Int) -> [Double] {
-    (0...i).reduce(into: zeros(shape.value)) { add($1, probability(i, $1), v, to: &$0) }
+  func output(_ i: Int) -> Sum {
+    (0...i).reduce(into: Sum(shape.value)) { $0.add(probability(i, $1), v[$1]) }
   }
 
-  func queryGradient(_ i: Int) -> [Double] {
-    let gradient = (0...i).reduce(into: zeros(shape.nope + shape.rope)) { add($1, slope(i, $1), k, to: &$0) }
-    return Array(gradient[..<shape.nope]) + unrotated(Array(gradient[shape.nope...]), i)
+  func queryGradient(_ i: Int) -> Sum {
+    var sum = (0...i).reduce(into: Sum(shape.nope + shape.rope)) { $0.add(slope(i, $1), k[$1]) }
+    sum.values[shape.nope...] = unrotated(sum.values[shape.nope...], i)[...]
+    return sum
   }
 
-  /// Of the plain part of the key, then of the value.
-  func keyValueGradient(_ j: Int) -> [Double] {
-    let value = (j..<shape.keys).reduce(into: zeros(shape.value)) { add($1, probability($1, j), dO, to: &$0) }
-    return Array(keyGradient(j)[..<shape.nope]) + value
+  /// Of the plain part of a key.
+  func keyGradient(_ j: Int) -> Sum {
+    (j..<shape.keys).reduce(into: Sum(shape.nope)) { $0.add(slope($1, j), q[$1]) }
+  }
+
+  func valueGradient(_ j: Int) -> Sum {
+    (j..<shape.keys).reduce(into: Sum(shape.value)) { $0.add(probability($1, j), dO[$1]) }
   }
 
   /// This head's part of the gradient of the key that all heads share.
-  func sharedKeyGradient(_ j: Int) -> [Double] { unrotated(Array(keyGradient(j)[shape.nope...]), j) }
-
-  private func keyGradient(_ j: Int) -> [Double] {
-    (j..<shape.keys).reduce(into: zeros(shape.nope + shape.rope)) { add($1, slope($1, j), q, to: &$0) }
+  func sharedKeyGradient(_ j: Int) -> Sum {
+    var sum = (j..<shape.keys).reduce(into: Sum(shape.rope)) { $0.add(slope($1, j), q[$1][shape.nope...]) }
+    sum.values = unrotated(sum.values[...], j)
+    return sum
   }
 
-  private func probability(_ i: Int, _ j: Int) -> Double {
+  private func probability(_ i: Int, _ j: Int) -> Factor {
     let (shift, sum, _) = statistics[i - firstQuery]
-    return exp(Double(shape.scale) * dot(q[i], k[j]) - shift) / sum
+    let p = exp(Double(shape.scale) * dot(q[i], k[j]) - shift) / sum
+    return Factor(value: p, magnitude: p)
   }
 
-  private func slope(_ i: Int, _ j: Int) -> Double {
-    probability(i, j) * (dot(dO[i], v[j]) - statistics[i - firstQuery].delta) * Double(shape.scale)
+  private func slope(_ i: Int, _ j: Int) -> Factor {
+    let (p, dp, delta) = (probability(i, j).value, dot(dO[i], v[j]), statistics[i - firstQuery].delta)
+    let scale = Double(shape.scale)
+    return Factor(value: p * (dp - delta) * scale, magnitude: p * (abs(dp) + abs(delta)) * scale)
+  }
+}
+
+extension AttentionReference {
+  /// A number, and how large what it is made of is: little may be left of a difference, but not of its rounding.
+  struct Factor {
+    let value, magnitude: Double
   }
 
-  private func zeros(_ count: Int) -> [Double] { Array(repeating: 0, count: count) }
+  /// A sum of rows.
+  struct Sum {
+    fileprivate(set) var values: [Double]
+    private var squares: [Double]
 
-  private func add(_ row: Int, _ factor: Double, _ rows: [[Double]], to sum: inout [Double]) {
-    for c in sum.indices { sum[c] += factor * rows[row][c] }
+    init(_ count: Int) {
+      values = Array(repeating: 0, count: count)
+      squares = values
+    }
+
+    /// The largest column's root of the sum of squares of its terms' magnitudes: what independent relative errors
+    /// of the terms are to be multiplied by.
+    var scale: Double { (squares.max() ?? 0).squareRoot() }
+
+    fileprivate mutating func add(_ factor: Factor, _ row: some RandomAccessCollection<Double>) {
+      for (c, x) in zip(values.indices, row) {
+        values[c] += factor.value * x
+        squares[c] += factor.magnitude * x * factor.magnitude * x
+      }
+    }
+
+    static func += (sum: inout Sum, addend: Sum) {
+      for c in sum.values.indices {
+        sum.values[c] += addend.values[c]
+        sum.squares[c] += addend.squares[c]
+      }
+    }
   }
 }
 
@@ -102,8 +139,9 @@ extension AttentionReference {
   }
 
   /// The transpose of the rotation.
-  private func unrotated(_ y: [Double], _ position: Int) -> [Double] {
+  private func unrotated(_ slice: ArraySlice<Double>, _ position: Int) -> [Double] {
     let half = shape.rope / 2
+    let y = Array(slice)
     var x = y
     for p in 0..<half {
       let (a, b) = Self.pair(p, shape)

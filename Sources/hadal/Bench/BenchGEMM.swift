@@ -25,14 +25,14 @@ struct BenchGEMM: ParsableCommand {
     let (tokens, dtype) = (configuration.microBatchTokens, configuration.precision.mode.dtype)
     let threads = configuration.training.threads
     let products = ModelProduct.all(model)
-    let offsets = products.map { $0.offsets(tokens: tokens, selected: model.numExpertsPerTok) }
-    for (product, offsets) in zip(products, offsets) {
-      try BenchMemoryCheck.run(
-        product.name, bytes: GEMMCase.byteCount(product, dtype, rows: offsets.last ?? 0))
+    for product in products {
+      let rows = product.experts == nil ? tokens : tokens * model.numExpertsPerTok
+      try BenchMemoryCheck.run(product.name, bytes: GEMMCase.byteCount(product, dtype, rows: rows))
     }
     let ceilings = Ceilings(try ProcessDevice.make(threads: threads))
     var results: [GEMMResult] = []
-    for (product, offsets) in zip(products, offsets) {
+    for product in products {
+      let offsets = product.offsets(tokens: tokens, selected: model.numExpertsPerTok)
       // A device of its own: its pool gives the memory back.
       let device = try ProcessDevice.make(threads: threads)
       for kind in ProductKind.allCases {
