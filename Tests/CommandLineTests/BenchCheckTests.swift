@@ -97,6 +97,21 @@ struct BenchCheckTests {
     #expect(product.offsets(tokens: 100, selected: 4) == [0, 100, 200, 300, 400])
   }
 
+  /// The mean of many random tokens under initial weights is little above ln V.
+  @Test func aFirstLossThatCannotBeIsNamed() throws {
+    var model = ModelConfiguration()
+    (model.vocabSize, model.hiddenSize, model.initializerRange) = (8192, 512, 0.02)
+    let random = FirstLoss(model, tokens: 2048, isSynthetic: true)
+    for loss in [9.011, 9.011 + 0.102] { try random.check(loss) }
+    for wrong in [8.7, 9.5, 0, -Double.infinity, .nan] {
+      let error = #expect(throws: StepError.self) { try random.check(wrong) }
+      #expect("\(error.map(String.init(describing:)) ?? "")".contains("on random tokens give 8."))
+    }
+    let text = FirstLoss(model, tokens: 2048, isSynthetic: false)
+    try text.check(7)
+    #expect(throws: StepError.self) { try text.check(.nan) }
+  }
+
   @Test func aBreakdownAddsUp() throws {
     let (device, profiler) = (try Device(threads: 1), Profiler())
     device.profiler = profiler

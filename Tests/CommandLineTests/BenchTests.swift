@@ -8,6 +8,14 @@ struct BenchTests {
     "data.synthetic=true", "data.directory=null", "evaluation.every=null", "model.vocab_size=320",
   ].flatMap { ["--set", $0] }
 
+  /// And those of a micro-batch for which no machine has the memory.
+  private static let terabytes =
+    synthetic
+    + [
+      "training.micro_batch_size=65536", "training.global_batch_size=65536",
+      "training.sequence_length=65536", "model.max_position_embeddings=65536",
+    ].flatMap { ["--set", $0] }
+
   private func report(_ bench: Workbench, _ arguments: [String]) throws -> [String: Any] {
     let before = try bench.snapshot()
     let output = try bench.succeed(["bench"] + arguments + ["--json"]).output
@@ -139,6 +147,9 @@ struct BenchTests {
     Refusal("no configuration", ["bench", "step"], says: "<config>"),
     Refusal(
       "a sequence of nothing", ["bench", "attention", "--sequence", "0"], says: "--sequence", "from 1"),
+    Refusal(
+      "attention that does not fit", ["bench", "attention", "tiny.yaml", "--sequence", "32"] + terabytes,
+      says: "attention at sequence 32", "needs", "--set"),
     Refusal("a sequence that is no number", ["bench", "attention", "--sequence", "long"], says: "sequence"),
     Refusal(
       "a setting without a configuration", ["bench", "attention", "--set", "training.steps=1"],
@@ -152,11 +163,7 @@ struct BenchTests {
       says: "did you mean hidden_size?"),
     Refusal("no corpus", ["bench", "step", "tiny.yaml"], says: "corpus/train.tokens", "hadal prepare"),
     Refusal(
-      "products that do not fit",
-      ["bench", "gemm", "tiny.yaml"] + synthetic + [
-        "--set", "training.micro_batch_size=65536", "--set", "training.global_batch_size=65536", "--set",
-        "training.sequence_length=65536", "--set", "model.max_position_embeddings=65536",
-      ], says: "needs", "--set"),
+      "products that do not fit", ["bench", "gemm", "tiny.yaml"] + terabytes, says: "q needs", "--set"),
   ])
   func whatCannotBeMeasuredIsRefused(refusal: Refusal) throws { try refusal.check(Workbench()) }
 

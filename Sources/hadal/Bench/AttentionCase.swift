@@ -24,6 +24,13 @@ struct AttentionCase {
     table = RotaryTable(positions: shape.keys, frequencies: frequencies, magnitude: 1, on: device)
   }
 
+  /// The bytes of operands, results and gradients, and of what the check keeps of one head in Double.
+  static func byteCount(_ shape: AttentionShape, _ dtype: DType) -> Int {
+    let (width, rows) = (shape.nope + shape.rope, shape.sequences * shape.keys)
+    let columns = shape.heads * (width + shape.nope + 3 * shape.value) + shape.rope
+    return 2 * rows * columns * dtype.byteCount + shape.keys * shape.heads * 2 * (width + shape.value) * 8
+  }
+
   func forward() -> (o: Tensor, normalizers: Tensor) { attention(q, kv, kr, shape, table) }
 
   func backward(_ saved: (o: Tensor, normalizers: Tensor)) -> (dq: Tensor, dkv: Tensor, dkr: Tensor) {

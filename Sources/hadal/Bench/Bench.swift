@@ -11,7 +11,7 @@ struct Bench: ParsableCommand {
     discussion: """
       Results are checked before they are timed: a wrong one is named, and ends the command with exit code 1. \
       Times are medians of at least 7 runs. A ceiling is what a loop that does nothing else reaches on this \
-      machine, in the same run, at its best: multiply-adds, or bytes of arrays of that size. The environment variable \
+      machine, at its best before or after: multiply-adds, or bytes of arrays of that size. The environment variable \
       HADAL_ISA takes a lower instruction-set level. Nothing is written but the report on stdout.
       """,
     subcommands: [BenchGEMM.self, BenchAttention.self, BenchMemory.self, BenchStep.self])

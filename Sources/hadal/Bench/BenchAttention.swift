@@ -28,16 +28,23 @@ struct BenchAttention: ParsableCommand {
       throw OptionError(option: "--sequence", reason: "\(length) must be from 1 to \(1 << 20)")
     }
     let setting = try setting()
-    let ceilings = Ceilings(try ProcessDevice.make(threads: setting.threads))
+    for length in sequence {
+      let bytes = AttentionCase.byteCount(setting.shape(length), setting.dtype)
+      try BenchMemoryCheck.run("attention at sequence \(length)", bytes: bytes)
+    }
+    let before = Ceilings(try ProcessDevice.make(threads: setting.threads))
     var results: [AttentionResult] = []
     for length in sequence {
       // A device of its own: its pool gives the memory back.
       let device = try ProcessDevice.make(threads: setting.threads)
       let attention = AttentionCase(setting.shape(length), setting.dtype, on: device)
       try attention.check()
-      results += AttentionResult.both(attention, ceilings)
+      results += AttentionResult.both(attention)
     }
-    let report = BenchReport(try ProcessDevice.make(threads: setting.threads), ceilings, results)
+    let device = try ProcessDevice.make(threads: setting.threads)
+    let ceilings = Ceilings.best(before, Ceilings(device))
+    for i in results.indices { results[i].compare(with: ceilings) }
+    let report = BenchReport(device, ceilings, results)
     print(json ? try BenchJSON.text(report) : "\(report.head)\n\n\(AttentionResult.table(results))")
   }
 
@@ -80,39 +87,39 @@ private struct AttentionSetting {
 }
 
 /// One direction at one length, checked and timed.
-struct AttentionResult: Encodable {
-  let direction, dtype: String
+struct AttentionResult: TimedResult {
+  let direction: String
+  let dtype: DType
   let sequence, sequences, heads: Int
   /// Per head: plain and rotary width of queries and keys, width of values.
   let nope, rope, value: Int
   let runs: Int
-  let microseconds, gigaflopsPerSecond: Double
+  let microseconds, gigaflop, gigaflopsPerSecond: Double
   let bytes: Int
-  let floorMicroseconds, shareOfCeiling: Double
+  var floorMicroseconds = 0.0, shareOfCeiling = 0.0
 
-  static func both(_ attention: AttentionCase, _ ceilings: Ceilings) -> [AttentionResult] {
+  static func both(_ attention: AttentionCase) -> [AttentionResult] {
     let saved = attention.forward()
     return [
       AttentionResult(
-        "forward", attention, attention.forwardFlops, attention.forwardBytes, ceilings
+        "forward", attention, attention.forwardFlops, attention.forwardBytes
       ) { _ = attention.forward() },
       AttentionResult(
-        "backward", attention, attention.backwardFlops, attention.backwardBytes, ceilings
+        "backward", attention, attention.backwardFlops, attention.backwardBytes
       ) { _ = attention.backward(saved) },
     ]
   }
 
   private init(
-    _ direction: String, _ attention: AttentionCase, _ flops: Double, _ bytes: Int, _ ceilings: Ceilings,
+    _ direction: String, _ attention: AttentionCase, _ flops: Double, _ bytes: Int,
     _ run: () -> Void
   ) {
     let (shape, (seconds, runs)) = (attention.shape, Stopwatch.median(budget: 0.2, run))
-    let floor = ceilings.floor(flops: flops, bytes: bytes, attention.dtype)
-    (self.direction, dtype, self.bytes) = (direction, attention.dtype.rawValue, bytes)
+    (self.direction, dtype, self.bytes) = (direction, attention.dtype, bytes)
     (sequence, sequences, heads) = (shape.keys, shape.sequences, shape.heads)
     (nope, rope, value) = (shape.nope, shape.rope, shape.value)
-    (self.runs, microseconds, gigaflopsPerSecond) = (runs, seconds * 1e6, flops / seconds * 1e-9)
-    (floorMicroseconds, shareOfCeiling) = (floor * 1e6, floor / seconds)
+    (self.runs, microseconds) = (runs, seconds * 1e6)
+    (gigaflop, gigaflopsPerSecond) = (flops * 1e-9, flops / seconds * 1e-9)
   }
 
   static func table(_ results: [AttentionResult]) -> String {
@@ -121,7 +128,7 @@ struct AttentionResult: Encodable {
       numbers: ["sequence", "sequences", "heads", "q·k", "v", "µs", "GFLOP/s", "ceiling", "bytes"])
     for r in results {
       table.add([
-        r.direction, r.dtype, "\(r.sequence)", "\(r.sequences)", "\(r.heads)", "\(r.nope)+\(r.rope)",
+        r.direction, r.dtype.rawValue, "\(r.sequence)", "\(r.sequences)", "\(r.heads)", "\(r.nope)+\(r.rope)",
         "\(r.value)", r.microseconds.text(1), r.gigaflopsPerSecond.shortText,
         (100 * r.shareOfCeiling).text(0) + " %", ProgressText.memory(bytes: r.bytes),
       ])

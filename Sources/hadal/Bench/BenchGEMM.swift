@@ -29,7 +29,7 @@ struct BenchGEMM: ParsableCommand {
       let rows = product.experts == nil ? tokens : tokens * model.numExpertsPerTok
       try BenchMemoryCheck.run(product.name, bytes: GEMMCase.byteCount(product, dtype, rows: rows))
     }
-    let ceilings = Ceilings(try ProcessDevice.make(threads: threads))
+    let before = Ceilings(try ProcessDevice.make(threads: threads))
     var results: [GEMMResult] = []
     for product in products {
       let offsets = product.offsets(tokens: tokens, selected: model.numExpertsPerTok)
@@ -38,37 +38,37 @@ struct BenchGEMM: ParsableCommand {
       for kind in ProductKind.allCases {
         let gemm = GEMMCase(product, kind, dtype, offsets: offsets, on: device)
         try gemm.check()
-        results.append(GEMMResult(gemm, uses: product.uses, ceilings))
+        results.append(GEMMResult(gemm, uses: product.uses))
       }
     }
-    let report = BenchReport(try ProcessDevice.make(threads: threads), ceilings, results)
+    let device = try ProcessDevice.make(threads: threads)
+    let ceilings = Ceilings.best(before, Ceilings(device))
+    for i in results.indices { results[i].compare(with: ceilings) }
+    let report = BenchReport(device, ceilings, results)
     print(json ? try BenchJSON.text(report) : "\(report.head)\n\n\(GEMMResult.table(results))")
   }
 }
 
 /// A product that was checked and timed.
-struct GEMMResult: Encodable {
+struct GEMMResult: TimedResult {
   let name: String
   let kind: ProductKind
-  let dtype: String
+  let dtype: DType
   let m, n, k: Int
   /// Rows of each expert; nil where there are none.
   let groups: [Int]?
   let uses, runs: Int
-  let microseconds, gigaflopsPerSecond: Double
+  let microseconds, gigaflop, gigaflopsPerSecond: Double
   let bytes: Int
-  /// The least time that the ceilings allow, and its share of the time that was taken.
-  let floorMicroseconds, shareOfCeiling: Double
+  var floorMicroseconds = 0.0, shareOfCeiling = 0.0
 
-  init(_ gemm: GEMMCase, uses: Int, _ ceilings: Ceilings) {
+  init(_ gemm: GEMMCase, uses: Int) {
     let (seconds, runs) = Stopwatch.median(budget: 0.1) { gemm.run() }
-    let floor = ceilings.floor(flops: gemm.flops, bytes: gemm.bytes, gemm.dtype)
-    (name, kind, dtype) = (gemm.name, gemm.kind, gemm.dtype.rawValue)
+    (name, kind, dtype) = (gemm.name, gemm.kind, gemm.dtype)
     (m, n, k, bytes) = (gemm.m, gemm.n, gemm.k, gemm.bytes)
     groups = gemm.isGrouped ? zip(gemm.offsets.dropFirst(), gemm.offsets).map { $0 - $1 } : nil
     (self.uses, self.runs, microseconds) = (uses, runs, seconds * 1e6)
-    gigaflopsPerSecond = gemm.flops / seconds * 1e-9
-    (floorMicroseconds, shareOfCeiling) = (floor * 1e6, floor / seconds)
+    (gigaflop, gigaflopsPerSecond) = (gemm.flops * 1e-9, gemm.flops / seconds * 1e-9)
   }
 
   /// The results, and what they add up to over the layers of a micro-batch.
@@ -78,16 +78,15 @@ struct GEMMResult: Encodable {
       numbers: ["M", "N", "K", "groups", "uses", "µs", "GFLOP/s", "ceiling", "bytes"])
     for r in results {
       table.add([
-        r.name, r.kind.rawValue, r.dtype, "\(r.m)", "\(r.n)", "\(r.k)", r.groups.map { "\($0.count)" } ?? "",
+        r.name, r.kind.rawValue, r.dtype.rawValue, "\(r.m)", "\(r.n)", "\(r.k)",
+        r.groups.map { "\($0.count)" } ?? "",
         "\(r.uses)", r.microseconds.text(1), r.gigaflopsPerSecond.shortText,
         (100 * r.shareOfCeiling).text(0) + " %", ProgressText.memory(bytes: r.bytes),
       ])
     }
     let seconds = results.reduce(0) { $0 + Double($1.uses) * $1.microseconds * 1e-6 }
     let floor = results.reduce(0) { $0 + Double($1.uses) * $1.floorMicroseconds * 1e-6 }
-    let work = results.reduce(0) {
-      $0 + Double($1.uses) * $1.gigaflopsPerSecond * $1.microseconds * 1e-6
-    }
+    let work = results.reduce(0) { $0 + Double($1.uses) * $1.gigaflop }
     return table.text
       + "\n\nAll uses of a micro-batch: \((1e3 * seconds).text(1)) ms for \(work.text(1)) GFLOP, "
       + "\((work / seconds).shortText) GFLOP/s; floor \((1e3 * floor).text(1)) ms, "

@@ -40,6 +40,19 @@ struct Ceilings: Encodable {
     self.init(device, patterns: [.read, .streamingCopy], threads: [device.workers.threads])
   }
 
+  /// The better of two measurements of the same loops: what disturbed one may have spared the other.
+  static func best(_ first: Ceilings, _ second: Ceilings) -> Ceilings {
+    Ceilings(
+      rates: zip(first.rates, second.rates).map { $0.gigaflops > $1.gigaflops ? $0 : $1 },
+      bandwidths: zip(first.bandwidths, second.bandwidths).map {
+        $0.gigabytesPerSecond > $1.gigabytesPerSecond ? $0 : $1
+      })
+  }
+
+  private init(rates: [Rate], bandwidths: [Bandwidth]) {
+    (self.rates, self.bandwidths) = (rates, bandwidths)
+  }
+
   /// The time in seconds below which work cannot be done: at the rate of the operands' type, and at the bandwidth
   /// of arrays of that size; all threads.
   func floor(flops: Double, bytes: Int, _ dtype: DType) -> Double {
@@ -59,6 +72,24 @@ struct Ceilings: Encodable {
     let all = bandwidths.filter { $0.threads == threads }
     let size = all.map(\.bytes).filter { $0 >= bytes }.min() ?? all.map(\.bytes).max()
     return all.filter { $0.bytes == size }.map(\.gigabytesPerSecond).max() ?? 0
+  }
+}
+
+/// Work that was checked and timed.
+protocol TimedResult: Encodable {
+  var dtype: DType { get }
+  var gigaflop: Double { get }
+  var bytes: Int { get }
+  var microseconds: Double { get }
+  /// The least time that the ceilings allow, and its share of the time that was taken.
+  var floorMicroseconds: Double { get set }
+  var shareOfCeiling: Double { get set }
+}
+
+extension TimedResult {
+  mutating func compare(with ceilings: Ceilings) {
+    floorMicroseconds = 1e6 * ceilings.floor(flops: 1e9 * gigaflop, bytes: bytes, dtype)
+    shareOfCeiling = floorMicroseconds / microseconds
   }
 }
 
