@@ -88,7 +88,7 @@ struct GEMMResult: TimedResult {
     let floor = results.reduce(0) { $0 + Double($1.uses) * $1.floorMicroseconds * 1e-6 }
     let work = results.reduce(0) { $0 + Double($1.uses) * $1.gigaflop }
     return table.text
-      + "\n\nAll uses of a micro-batch: \((1e3 * seconds).text(1)) ms for \(work.text(1)) GFLOP, "
+      + "\n\nAll uses of a micro-batch: \((1e3 * seconds).text(1)) ms for \(work.shortText) GFLOP, "
       + "\((work / seconds).shortText) GFLOP/s; floor \((1e3 * floor).text(1)) ms, "
       + "\((100 * floor / seconds).text(0)) % of the time"
   }
