@@ -32,7 +32,7 @@ typedef enum { hadal_store_float32, hadal_add_float32, hadal_store_bfloat16 } ha
 
 /// Packs operands of one storage type for a matrix product. `index`, where not NULL, picks the rows in memory.
 typedef struct {
-  /// A panel of `rows` rows of a [.., k], or of as many columns of a [k, ..] when transposed.
+  /// The panels of `rows` rows of a [.., k], or of as many columns of a [k, ..] when transposed.
   void (*a)(bool transposed, const void *a, size_t lda, const int32_t *index, size_t k, size_t rows, void *panel);
   /// All panels of b [k, n], or of b [n, k] when transposed (then without an index): [ceil(n / columns), k, columns].
   void (*b)(bool transposed, const void *b, size_t ldb, const int32_t *index, size_t k, size_t n, void *panels);

@@ -75,8 +75,14 @@ struct ProductItem {
     var items: [ProductItem] = []
     for (index, (product, blocking)) in zip(products, blockings).enumerated() where product.m > 0 {
       let target = max(total / (threads * (blocking.keepsB ? 4 : 1)), 4 * panel)
-      let parts = max(1, min(product.m / min(target, 72 * panel), product.m / panel))
       let panels = (product.m + panel - 1) / panel
+      var parts = max(1, min(product.m / min(target, 72 * panel), panels))
+      // Few items must come out even: three of them on two threads take as long as four.
+      while products.count == 1, parts < panels, parts * blocking.columnBlocks < 8 * threads,
+        parts * blocking.columnBlocks % threads != 0
+      {
+        parts += 1
+      }
       for block in 0..<blocking.columnBlocks {
         for part in 0..<parts {
           let begin = panels * part / parts * panel

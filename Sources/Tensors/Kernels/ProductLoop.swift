@@ -28,8 +28,8 @@ struct ProductLoop {
       products, blockings, panel: Int(kernels.rows), threads: device.workers.threads)
     // What each thread works with: packed B, a panel of A, and the sums of a panel that y cannot hold.
     let bytes = kernels.elementBytes
-    let (bBytes, aBytes) = (Blocking.budget + 4096, Int(kernels.rows) * Blocking.run * bytes)
-    let cBytes = Int(kernels.rows) * Blocking.widest * 4
+    let (bBytes, aBytes) = (Blocking.budget + 4096, rowsTogether * Blocking.run * bytes)
+    let cBytes = rowsTogether * Blocking.widest * 4
     let stride = (bBytes + aBytes + cBytes + 4095) / 4096 * 4096
     let scratch = Tensor([device.workers.threads, stride / 4], on: device)
     var packed = [Int](repeating: -1, count: device.workers.threads)
@@ -45,6 +45,10 @@ struct ProductLoop {
     }
   }
 
+  /// Rows of A that are read at once: a panel that stays in the first-level cache, or four where A is transposed
+  /// while it is packed, since these share cache lines.
+  private var rowsTogether: Int { Int(kernels.rows) * (layout == .tn ? 4 : 1) }
+
   private struct Buffers {
     let b, a, c: UnsafeMutableRawPointer
   }
@@ -55,8 +59,8 @@ struct ProductLoop {
     for first in stride(from: 0, to: blocking.runs, by: blocking.runsTogether) {
       let runs = first..<first + blocking.runsTogether
       if !isPacked { pack(product, blocking, item.column, n, runs, into: work.b) }
-      for row in stride(from: item.rows.lowerBound, to: item.rows.upperBound, by: Int(kernels.rows)) {
-        let rows = min(Int(kernels.rows), item.rows.upperBound - row)
+      for row in stride(from: item.rows.lowerBound, to: item.rows.upperBound, by: rowsTogether) {
+        let rows = min(rowsTogether, item.rows.upperBound - row)
         multiply(product, blocking, (row, rows), (item.column, n), runs, work)
       }
     }
@@ -85,7 +89,7 @@ struct ProductLoop {
     }
   }
 
-  /// One panel of A with the packed columns, all runs one after the other.
+  /// Some rows of A with the packed columns, all runs one after the other.
   private func multiply(
     _ product: Product, _ blocking: Blocking, _ row: (begin: Int, count: Int),
     _ column: (begin: Int, count: Int), _ runs: Range<Int>, _ work: Buffers
@@ -98,14 +102,18 @@ struct ProductLoop {
     for run in runs {
       let k0 = run * blocking.runLength
       let k = min(blocking.runLength, product.k - k0)
-      let panel = panel(product, row, (k0, k), work)
       let output =
         run > 0 || accumulates
         ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
-      kernels.multiply(
-        row.count, k, panel.address, panel.row, panel.step,
-        work.b + (run - runs.lowerBound) * runBytes(blocking), kernels.padded(k) * Int(kernels.columns),
-        column.count, c, ldc, output)
+      let panels = panels(product, row, (k0, k), work)
+      let packed = work.b + (run - runs.lowerBound) * runBytes(blocking)
+      for first in stride(from: 0, to: row.count, by: Int(kernels.rows)) {
+        kernels.multiply(
+          min(Int(kernels.rows), row.count - first), k,
+          panels.address + first / Int(kernels.rows) * panels.bytes,
+          panels.row, panels.step, packed, kernels.padded(k) * Int(kernels.columns), column.count,
+          c + first * ldc * (output == hadal_store_bfloat16 ? 2 : 4), ldc, output)
+      }
     }
     guard buffers else { return }
     let round = y.device.typed(y.dtype).from_float!
@@ -113,12 +121,19 @@ struct ProductLoop {
     for i in 0..<row.count { round(sums + i * ldc, target + i * product.ldy * width, column.count) }
   }
 
-  /// Rows of A as the kernel reads them: where they are if possible, else packed.
-  private func panel(
+  /// Panels of A as the kernel reads them: where they are if possible, else packed.
+  private struct Panels {
+    let address: UnsafeRawPointer
+    /// Elements from a row and from a k to the next.
+    let row, step: Int
+    /// Bytes from a panel to the next.
+    let bytes: Int
+  }
+
+  private func panels(
     _ product: Product, _ row: (begin: Int, count: Int), _ k: (begin: Int, count: Int), _ work: Buffers
-  ) -> (address: UnsafeRawPointer, row: Int, step: Int) {
+  ) -> Panels {
     let isTransposed = layout == .tn
-    let unit = Int(kernels.unit)
     var offset = product.a + (isTransposed ? row.begin : k.begin)
     var rows = product.aRows
     if isTransposed {
@@ -129,15 +144,16 @@ struct ProductLoop {
       offset += row.begin * product.lda
     }
     let source = a.pointer + offset * a.dtype.byteCount
-    let isWhole = unit == 1 || (k.count % unit == 0 && row.count == Int(kernels.rows))
+    let isWhole = kernels.unit == 1 || (k.count % Int(kernels.unit) == 0 && row.count == Int(kernels.rows))
     if !isTransposed, rows == nil, isWhole, a.storageType == kernels.element {
-      return (UnsafeRawPointer(source), product.lda, 1)
+      return Panels(address: source, row: product.lda, step: 1, bytes: 0)
     }
-    let packing = kernels.packing(a.dtype)
-    packing.a(isTransposed, source, product.lda, rows, k.count, row.count, work.a)
-    if isTransposed, kernels.element == hadal_float32 {
-      return (UnsafeRawPointer(work.a), 1, Int(kernels.rows))
-    }
-    return (UnsafeRawPointer(work.a), kernels.padded(k.count), 1)
+    kernels.packing(a.dtype).a(isTransposed, source, product.lda, rows, k.count, row.count, work.a)
+    let padded = kernels.padded(k.count)
+    let bytes = padded * Int(kernels.rows) * kernels.elementBytes
+    let isColumnwise = isTransposed && kernels.element == hadal_float32
+    return Panels(
+      address: work.a, row: isColumnwise ? 1 : padded, step: isColumnwise ? Int(kernels.rows) : 1,
+      bytes: bytes)
   }
 }
