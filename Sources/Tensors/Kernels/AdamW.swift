@@ -46,13 +46,16 @@ package func adamW(
   let scalars = step.scalars
   let (p, g, mp, vp) = (master.floats.baseAddress!, gradient.floats.baseAddress!, m.pointer, v.pointer)
   let output = compute.pointer == master.pointer ? nil : compute
-  device.workers.forEachRange(master.count, grain: elementGrain) { range in
-    let first = range.lowerBound
-    withUnsafePointer(to: scalars) {
-      kernel(p + first, g + first, mp + first * width, vp + first * width, range.count, $0)
+  let bytes = 3 * master.byteCount + 2 * (m.byteCount + v.byteCount) + (output?.byteCount ?? 0)
+  device.measured("AdamW", bytes: bytes) {
+    device.workers.forEachRange(master.count, grain: elementGrain) { range in
+      let first = range.lowerBound
+      withUnsafePointer(to: scalars) {
+        kernel(p + first, g + first, mp + first * width, vp + first * width, range.count, $0)
+      }
+      guard let output else { return }
+      device.typed(output.dtype).from_float(
+        p + first, output.pointer + first * output.dtype.byteCount, range.count)
     }
-    guard let output else { return }
-    device.typed(output.dtype).from_float(
-      p + first, output.pointer + first * output.dtype.byteCount, range.count)
   }
 }

@@ -42,7 +42,9 @@ package func crossEntropyHead(
     dh.view(at: begin * width, [count, width]).convert(from: matmul(dLogits, weight, .nn))
     _ = matmul(dLogits, h, .tn, addingTo: dWeight)
   }
-  let objective = zip(losses.floats, scale.floats).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+  let objective = device.measured("weighted sum", bytes: losses.byteCount + scale.byteCount) {
+    zip(losses.floats, scale.floats).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+  }
   return CrossEntropyResult(losses: losses, objective: objective, inputGradient: dh)
 }
 
@@ -52,9 +54,11 @@ private func softmaxLoss(
   let (device, width) = (logits.device, logits.columns)
   let (label, factor) = (labels.elements(Int32.self).baseAddress!, scale.floats.baseAddress!)
   let (x, loss) = (logits.floats.baseAddress!, losses.floats.baseAddress!)
-  device.forEachRows(logits.rows, width: width) { range in
-    let first = range.lowerBound
-    device.kernels.pointee.cross_entropy(
-      x + first * width, range.count, width, label + first, factor + first, gradient, loss + first)
+  device.measured("softmax loss", bytes: (gradient ? 2 : 1) * logits.byteCount) {
+    device.forEachRows(logits.rows, width: width) { range in
+      let first = range.lowerBound
+      device.kernels.pointee.cross_entropy(
+        x + first * width, range.count, width, label + first, factor + first, gradient, loss + first)
+    }
   }
 }

@@ -9,12 +9,14 @@ extension Tensor {
     let blocks = (count + reductionBlock - 1) / reductionBlock
     var partial = [Double](repeating: 0, count: blocks)
     let x = floats
-    partial.withUnsafeMutableBufferPointer { sums in
-      let sums = sums
-      device.workers.forEach(blocks) { i in
-        let begin = i * reductionBlock
-        sums[i] = device.kernels.pointee.sum_of_squares(
-          x.baseAddress! + begin, min(reductionBlock, x.count - begin))
+    device.measured("sum of squares", bytes: byteCount) {
+      partial.withUnsafeMutableBufferPointer { sums in
+        let sums = sums
+        device.workers.forEach(blocks) { i in
+          let begin = i * reductionBlock
+          sums[i] = device.kernels.pointee.sum_of_squares(
+            x.baseAddress! + begin, min(reductionBlock, x.count - begin))
+        }
       }
     }
     return partial.reduce(0, +)
@@ -23,15 +25,19 @@ extension Tensor {
   /// Where the first NaN or infinity stands in a float32 tensor; nil when every value is finite.
   package func firstNonFinite() -> Int? {
     guard count > 0 else { return nil }
-    let index = device.kernels.pointee.first_non_finite(floats.baseAddress, count)
+    let index = device.measured("first non-finite", bytes: byteCount) {
+      device.kernels.pointee.first_non_finite(floats.baseAddress, count)
+    }
     return index < count ? index : nil
   }
 
   /// `x ← factor · x` for a float32 tensor.
   package func scale(by factor: Float) {
     let x = floats
-    device.workers.forEachRange(count, grain: elementGrain) { range in
-      device.kernels.pointee.scale_float(x.baseAddress! + range.lowerBound, factor, range.count)
+    device.measured("scale", bytes: 2 * byteCount) {
+      device.workers.forEachRange(count, grain: elementGrain) { range in
+        device.kernels.pointee.scale_float(x.baseAddress! + range.lowerBound, factor, range.count)
+      }
     }
   }
 }
@@ -41,12 +47,14 @@ package func largestColumns(_ x: Tensor) -> [Int32] {
   let width = x.columns
   let values = x.floats
   var result = [Int32](repeating: 0, count: x.rows)
-  result.withUnsafeMutableBufferPointer { indices in
-    let indices = indices
-    x.device.forEachRows(x.rows, width: width) { range in
-      x.device.kernels.pointee.largest_columns(
-        values.baseAddress! + range.lowerBound * width, range.count, width,
-        indices.baseAddress! + range.lowerBound)
+  x.device.measured("largest columns", bytes: x.byteCount) {
+    result.withUnsafeMutableBufferPointer { indices in
+      let indices = indices
+      x.device.forEachRows(x.rows, width: width) { range in
+        x.device.kernels.pointee.largest_columns(
+          values.baseAddress! + range.lowerBound * width, range.count, width,
+          indices.baseAddress! + range.lowerBound)
+      }
     }
   }
   return result

@@ -49,13 +49,15 @@ package func route(logits: Tensor, bias: Tensor, _ settings: RouterSettings) -> 
   let weights = Tensor([tokens, settings.selected], on: device)
   let (scores, index) = (logits.copied(), indices.elements(Int32.self).baseAddress!)
   let (s, w, b) = (scores.floats.baseAddress!, weights.floats.baseAddress!, bias.floats.baseAddress!)
-  device.forEachRows(tokens, width: settings.experts * settings.selected) { range in
-    var c = settings.kernel
-    let (first, rows) = (range.lowerBound, range.count)
-    let row = s + first * settings.experts
-    device.kernels.pointee.router_scores(row, rows, &c)
-    device.kernels.pointee.router_select(
-      row, b, rows, &c, index + first * settings.selected, w + first * settings.selected)
+  device.measured("route", bytes: 2 * scores.byteCount + indices.byteCount + weights.byteCount) {
+    device.forEachRows(tokens, width: settings.experts * settings.selected) { range in
+      var c = settings.kernel
+      let (first, rows) = (range.lowerBound, range.count)
+      let row = s + first * settings.experts
+      device.kernels.pointee.router_scores(row, rows, &c)
+      device.kernels.pointee.router_select(
+        row, b, rows, &c, index + first * settings.selected, w + first * settings.selected)
+    }
   }
   return RouterSelection(scores: scores, indices: indices, weights: weights)
 }
@@ -73,13 +75,17 @@ package func routeGradient(
   let length = tokens / sequences
   let (s, d) = (selection.scores.floats.baseAddress!, dLogits.floats.baseAddress!)
   let (index, dw) = (selection.indices.elements(Int32.self).baseAddress!, dWeights.floats.baseAddress!)
-  device.workers.forEach(sequences) { sequence in
-    var c = settings.kernel
-    let (first, experts, selected) = (sequence * length, settings.experts, settings.selected)
-    device.kernels.pointee.router_gradient(
-      s + first * experts, index + first * selected, dw + first * selected,
-      balance.map { UnsafePointer($0.floats.baseAddress! + sequence * experts) }, length, &c,
-      d + first * experts)
+  device.measured(
+    "route gradient", bytes: 2 * dLogits.byteCount + selection.indices.byteCount + dWeights.byteCount
+  ) {
+    device.workers.forEach(sequences) { sequence in
+      var c = settings.kernel
+      let (first, experts, selected) = (sequence * length, settings.experts, settings.selected)
+      device.kernels.pointee.router_gradient(
+        s + first * experts, index + first * selected, dw + first * selected,
+        balance.map { UnsafePointer($0.floats.baseAddress! + sequence * experts) }, length, &c,
+        d + first * experts)
+    }
   }
   return dLogits
 }
@@ -102,14 +108,16 @@ package func routerStatistics(
     rawCounts: Array(repeating: 0, count: settings.experts))
   var all = Array(repeating: zero, count: sequences)
   let s = selection.scores.floats.baseAddress!
-  all.withUnsafeMutableBufferPointer { buffer in
-    let buffer = buffer
-    device.workers.forEach(sequences) { i in
-      var c = settings.kernel
-      var statistics = zero
-      device.kernels.pointee.router_statistics(
-        s + i * length * settings.experts, length, &c, &statistics.shares, &statistics.rawCounts)
-      buffer[i] = statistics
+  device.measured("router statistics", bytes: selection.scores.byteCount) {
+    all.withUnsafeMutableBufferPointer { buffer in
+      let buffer = buffer
+      device.workers.forEach(sequences) { i in
+        var c = settings.kernel
+        var statistics = zero
+        device.kernels.pointee.router_statistics(
+          s + i * length * settings.experts, length, &c, &statistics.shares, &statistics.rawCounts)
+        buffer[i] = statistics
+      }
     }
   }
   return all

@@ -15,14 +15,24 @@ package struct RoutingPlan {
   /// Sorts by counting, stably: rows of one expert stand in the order of their tokens.
   /// - Parameter indices: `[T, K]` int32, the selected experts.
   package init(_ indices: Tensor, experts: Int) {
+    let (count, device) = (indices.count, indices.device)
+    let tokens = Tensor([count], .int32, on: device)
+    let slots = Tensor([count], .int32, on: device)
+    let positions = Tensor(indices.shape, .int32, on: device)
+    offsets = device.measured("routing plan", bytes: 4 * indices.byteCount) {
+      Self.sort(indices, experts: experts, tokens: tokens, slots: slots, positions: positions)
+    }
+    (self.tokens, self.slots, self.positions) = (tokens, slots, positions)
+  }
+
+  private static func sort(
+    _ indices: Tensor, experts: Int, tokens: Tensor, slots: Tensor, positions: Tensor
+  ) -> [Int] {
     let (chosen, selected) = (indices.elements(Int32.self), indices.columns)
     var offsets = [Int](repeating: 0, count: experts + 1)
     for expert in chosen { offsets[Int(expert) + 1] += 1 }
     for e in 0..<experts { offsets[e + 1] += offsets[e] }
-    self.offsets = offsets
-    tokens = Tensor([chosen.count], .int32, on: indices.device)
-    slots = Tensor([chosen.count], .int32, on: indices.device)
-    positions = Tensor(indices.shape, .int32, on: indices.device)
+    let result = offsets
     let (token, slot) = (tokens.elements(Int32.self), slots.elements(Int32.self))
     let position = positions.elements(Int32.self)
     for i in chosen.indices {
@@ -33,5 +43,6 @@ package struct RoutingPlan {
       slot[row] = Int32(i)
       position[i] = Int32(row)
     }
+    return result
   }
 }
