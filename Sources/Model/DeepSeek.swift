@@ -50,10 +50,10 @@ package final class DeepSeek {
   /// The hidden states after the final norm, `[B·S, D]`.
   package func hiddenStates(_ ids: [Int32], _ context: ForwardContext) -> Variable {
     let tape = context.tape
-    var x = tape.apply(Embedding.self, (ids, embedding)).output
-    context.observe?("embed", x.value)
-    for block in blocks { x = block(x, context) }
-    let y = tape.apply(RMSNorm.self, (x, finalNorm, configuration.rmsNormEps)).output
+    var stream = ResidualStream(tape.apply(Embedding.self, (ids, embedding)).output)
+    context.observe?("embed", stream.value)
+    for block in blocks { block(&stream, context) }
+    let y = stream.normalized(finalNorm, configuration.rmsNormEps, context)
     context.observe?("final_norm", y.value)
     context.cache?.count += context.length
     return y

@@ -27,14 +27,15 @@ typedef struct {
 /// Kernels whose arrays `x`, `y`, … are of one storage type.
 typedef struct {
   /// y = x · rstd · gain, rstd = 1 / sqrt(mean(x²) + epsilon).
-  void (*rms_norm)(const void *x, size_t ldx, const float *gain, void *y, size_t ldy, float *rstd, size_t rows,
-                   size_t width, float epsilon);
-  /// dx = rstd · (g·dy − x · rstd² · mean(g·dy·x)).
-  void (*rms_norm_input_gradient)(const void *dy, const void *x, const float *gain, const float *rstd, void *dx,
-                                  size_t rows, size_t width);
-  /// dgain[c] += Σ_rows dy·x·rstd for the columns begin..<end of rows that are `width` wide.
-  void (*rms_norm_gain_gradient)(const void *dy, const void *x, const float *rstd, float *dgain, size_t rows,
-                                 size_t width, size_t begin, size_t end);
+  void (*rms_norm)(const void *x, const float *gain, void *y, float *rstd, size_t rows, size_t width,
+                   float epsilon);
+  /// s = x + a + b, rounded once, b may be NULL; then rms_norm of s.
+  void (*residual_norm)(const void *x, const void *a, const void *b, void *s, const float *gain, void *y,
+                        float *rstd, size_t rows, size_t width, float epsilon);
+  /// dx = residual + rstd · (g·dy − x · rstd² · mean(g·dy·x)), where residual may be NULL or dx itself;
+  /// dgain = Σ_rows dy·x·rstd.
+  void (*rms_norm_gradient)(const void *dy, const void *x, const float *gain, const float *rstd,
+                            const void *residual, void *dx, float *dgain, size_t rows, size_t width);
   /// a = weight[row] · silu(h[:, :I]) · h[:, I:]; weight may be NULL (then 1).
   void (*swiglu)(const void *h, const float *weight, void *a, size_t rows, size_t inner);
   /// dh from da; also, where not NULL, the recomputed a, and dweight[row] = Σ da · silu(gate) · up.
@@ -93,6 +94,8 @@ typedef struct {
   void (*router_statistics)(const float *scores, size_t rows, const hadal_router_settings *settings, double *sum,
                             int64_t *count);
   void (*add_float)(const float *a, float *y, size_t count);
+  /// y = Σ_b x[b·ldx ..< b·ldx + count], added in the order of b.
+  void (*sum_blocks)(const float *x, size_t ldx, size_t blocks, float *y, size_t count);
   void (*scale_float)(float *x, float factor, size_t count);
   /// Σ x² in float64.
   double (*sum_of_squares)(const float *x, size_t count);

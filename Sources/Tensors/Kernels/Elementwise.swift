@@ -22,49 +22,6 @@ package func add(_ a: Tensor, _ b: Tensor, into y: Tensor) {
   }
 }
 
-/// Root mean square normalization of rows: `y = x · rstd · gain`, statistics in float32.
-/// - Returns: `y [T, D]` and `rstd [T]`, float32.
-package func rmsNorm(_ xTD: Tensor, gain: Tensor, epsilon: Float) -> (y: Tensor, rstd: Tensor) {
-  let (rows, width) = (xTD.rows, xTD.columns)
-  precondition(gain.count == width, "RMSNorm: gain \(gain.shape) for rows of \(width)")
-  let y = Tensor(xTD.shape, xTD.dtype, on: xTD.device)
-  let rstd = Tensor([rows], on: xTD.device)
-  let kernel = xTD.device.typed(xTD.dtype).rms_norm!
-  let (g, r) = (gain.floats.baseAddress, rstd.floats.baseAddress)
-  xTD.device.measured("RMSNorm", bytes: 2 * y.byteCount + gain.byteCount + rstd.byteCount) {
-    xTD.device.forEachRows(rows, width: width) { range in
-      let first = range.lowerBound
-      kernel(xTD.row(first), width, g, y.row(first), width, r! + first, range.count, width, epsilon)
-    }
-  }
-  return (y, rstd)
-}
-
-/// `dx` of ``rmsNorm(_:gain:epsilon:)``.
-package func rmsNormInputGradient(_ dyTD: Tensor, _ xTD: Tensor, gain: Tensor, rstd: Tensor) -> Tensor {
-  let dx = Tensor(xTD.shape, xTD.dtype, on: xTD.device)
-  let (kernel, width) = (xTD.device.typed(xTD.dtype).rms_norm_input_gradient!, xTD.columns)
-  let (g, r) = (gain.floats.baseAddress, rstd.floats.baseAddress)
-  xTD.device.measured("RMSNorm dx", bytes: 3 * dx.byteCount + gain.byteCount + rstd.byteCount) {
-    xTD.device.forEachRows(xTD.rows, width: width) { range in
-      let first = range.lowerBound
-      kernel(dyTD.row(first), xTD.row(first), g, r! + first, dx.row(first), range.count, width)
-    }
-  }
-  return dx
-}
-
-/// `dgain [D] += Σ_t dy · x · rstd`. Threads share the columns: the order of each sum is fixed.
-package func rmsNormGainGradient(_ dyTD: Tensor, _ xTD: Tensor, rstd: Tensor, addingTo dgain: Tensor) {
-  let (kernel, width) = (xTD.device.typed(xTD.dtype).rms_norm_gain_gradient!, xTD.columns)
-  let (rows, r, sum) = (xTD.rows, rstd.floats.baseAddress, dgain.floats.baseAddress)
-  xTD.device.measured("RMSNorm dgain", bytes: 2 * xTD.byteCount + rstd.byteCount + 2 * dgain.byteCount) {
-    xTD.device.workers.forEachRange(width, grain: max(64, elementGrain / max(rows, 1))) { range in
-      kernel(dyTD.pointer, xTD.pointer, r, sum, rows, width, range.lowerBound, range.upperBound)
-    }
-  }
-}
-
 /// `a = weight · silu(gate) · up` of rows `h = [gate | up]`; weight `[R]` float32, or nil for 1.
 package func swiglu(_ hR2I: Tensor, weight: Tensor? = nil) -> Tensor {
   let inner = hR2I.columns / 2

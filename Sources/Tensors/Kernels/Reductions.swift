@@ -31,6 +31,20 @@ extension Tensor {
     return index < count ? index : nil
   }
 
+  /// The sum of the rows of a float32 matrix, added in their order; at least one row.
+  func sumOfRows() -> Tensor {
+    guard rows > 1 else { return reshaped([columns]) }
+    let (sum, width) = (Tensor([columns], on: device), columns)
+    let (x, y) = (floats.baseAddress!, sum.floats.baseAddress!)
+    device.measured("sum of rows", bytes: byteCount + sum.byteCount) {
+      device.workers.forEachRange(width, grain: max(64, elementGrain / rows)) { range in
+        device.kernels.pointee.sum_blocks(
+          x + range.lowerBound, width, rows, y + range.lowerBound, range.count)
+      }
+    }
+    return sum
+  }
+
   /// `x ← factor · x` for a float32 tensor.
   package func scale(by factor: Float) {
     let x = floats
