@@ -23,6 +23,6 @@ package enum RMSNorm: Operation {
   }
 
   package static func weightGradient(_ dyTD: Tensor, _ inputs: Inputs, _ rstd: Tensor, _ dgain: Tensor) {
-    add(inputs.gain.gradient, dgain, into: inputs.gain.gradient)
+    inputs.gain.gradientSums.add(dgain)
   }
 }

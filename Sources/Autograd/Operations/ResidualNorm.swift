@@ -59,6 +59,6 @@ package enum ResidualNorm: Operation {
   }
 
   package static func weightGradient(_ dyTD: Tensor, _ inputs: Inputs, _ saved: Saved, _ dgain: Tensor) {
-    add(inputs.gain.gradient, dgain, into: inputs.gain.gradient)
+    inputs.gain.gradientSums.add(dgain)
   }
 }

@@ -61,8 +61,10 @@ typedef struct {
   /// Copies `width` columns to and from a float32 matrix.
   void (*pack_float)(const void *x, size_t ldx, float *y, size_t ldy, size_t rows, size_t width);
   void (*unpack_float)(const float *y, size_t ldy, void *x, size_t ldx, size_t rows, size_t width);
-  /// One AdamW step; master and gradient float32, the moments of this storage type.
-  void (*adamw)(float *master, const float *gradient, void *m, void *v, size_t count, const hadal_adamw_scalars *s);
+  /// One AdamW step; master and gradient float32, the moments of this storage type. compute receives the new values
+  /// as bfloat16; it may be NULL.
+  void (*adamw)(float *master, const float *gradient, void *m, void *v, void *compute, size_t count,
+                const hadal_adamw_scalars *s);
 } hadal_typed_kernels;
 
 typedef struct {

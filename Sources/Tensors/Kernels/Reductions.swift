@@ -1,27 +1,25 @@
 internal import CKernels
 
-/// Elements summed at once: sums of parts of a fixed size are added in order, whatever the number of threads.
-private let reductionBlock = 1 << 18
-
-extension Tensor {
-  /// `Σ x²` of a float32 tensor, in float64.
-  package func sumOfSquares() -> Double {
-    let blocks = (count + reductionBlock - 1) / reductionBlock
-    var partial = [Double](repeating: 0, count: blocks)
-    let x = floats
-    device.measured("sum of squares", bytes: byteCount) {
-      partial.withUnsafeMutableBufferPointer { sums in
-        let sums = sums
-        device.workers.forEach(blocks) { i in
-          let begin = i * reductionBlock
-          sums[i] = device.kernels.pointee.sum_of_squares(
-            x.baseAddress! + begin, min(reductionBlock, x.count - begin))
-        }
+/// `Σ x²` of float32 tensors together, in float64: sums of pieces of a fixed size are added in order, whatever the
+/// number of threads.
+package func sumOfSquares(_ tensors: [Tensor]) -> Double {
+  guard let device = tensors.first?.device else { return 0 }
+  let pieces = ArrayPieces(tensors.map(\.count))
+  var partial = [Double](repeating: 0, count: pieces.count)
+  device.measured("sum of squares", bytes: tensors.reduce(0) { $0 + $1.byteCount }) {
+    partial.withUnsafeMutableBufferPointer { sums in
+      let sums = sums
+      device.workers.forEach(sums.count) { i in
+        let (array, range) = pieces[i]
+        sums[i] = device.kernels.pointee.sum_of_squares(
+          tensors[array].floats.baseAddress! + range.lowerBound, range.count)
       }
     }
-    return partial.reduce(0, +)
   }
+  return partial.reduce(0, +)
+}
 
+extension Tensor {
   /// Where the first NaN or infinity stands in a float32 tensor; nil when every value is finite.
   package func firstNonFinite() -> Int? {
     guard count > 0 else { return nil }
