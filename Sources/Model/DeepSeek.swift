@@ -108,7 +108,7 @@ package final class DeepSeek {
       h: hidden, weight: head, labels: Tensor([labels.count], labels, on: device),
       scale: Tensor([labels.count], [Float](repeating: scale, count: labels.count), on: device))
     let (loss, saved) = context.tape.apply(CrossEntropyHead.self, inputs)
-    return (loss, saved.losses.floats.reduce(0.0) { $0 + Double($1) })
+    return (loss, saved.losses.sum())
   }
 }
 

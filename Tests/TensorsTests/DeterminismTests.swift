@@ -74,8 +74,10 @@ struct DeterminismTests {
     results.keep("gather", gatherRows(x, index))
     results.keep("combine", combineRows(x, positions: index.reshaped([275, 4])))
     let sum = Tensor.zeros([113, 257], on: device)
-    scatterAddRows(x, ids: inputs.ids, into: sum)
+    scatterAddRows(x, ids: index, into: sum)
     results.keep("scatter add", sum)
+    scatterAddRows(x, ids: index, into: sum, accumulate: false)
+    results.keep("scatter overwriting", sum)
     results.keep("columns", columns(x, from: 5, width: 130))
   }
 

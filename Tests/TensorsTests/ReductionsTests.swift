@@ -17,6 +17,17 @@ struct ReductionsTests {
     #expect(sumOfSquares([]) == 0)
   }
 
+  @Test(arguments: Device.supportedLevels(), [0, 1, 1003])
+  func weightedSum(level: String, count: Int) throws {
+    let device = try Device(threads: 2, level: level)
+    let (x, w) = (Sample([count], .float32, "weighed"), Sample([count], .float32, "weights"))
+    let plain = x.doubles.reduce(0, +)
+    let weighed = (0..<count).reduce(0.0) { $0 + x[$1] * w[$1] }
+    let tensor = x.tensor(on: device)
+    #expect(abs(tensor.sum() - plain) <= 1e-11)
+    #expect(abs(tensor.sum(weight: w.tensor(on: device)) - weighed) <= 1e-11)
+  }
+
   @Test(arguments: Device.supportedLevels())
   func squaresKeepNaN(level: String) throws {
     let device = try Device(threads: 2, level: level)

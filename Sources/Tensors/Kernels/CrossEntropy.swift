@@ -42,10 +42,7 @@ package func crossEntropyHead(
     dh.view(at: begin * width, [count, width]).convert(from: matmul(dLogits, weight, .nn))
     _ = matmul(dLogits, h, .tn, addingTo: dWeight)
   }
-  let objective = device.measured("weighted sum", bytes: losses.byteCount + scale.byteCount) {
-    zip(losses.floats, scale.floats).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-  }
-  return CrossEntropyResult(losses: losses, objective: objective, inputGradient: dh)
+  return CrossEntropyResult(losses: losses, objective: losses.sum(weight: scale), inputGradient: dh)
 }
 
 private func softmaxLoss(

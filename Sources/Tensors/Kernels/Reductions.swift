@@ -20,6 +20,13 @@ package func sumOfSquares(_ tensors: [Tensor]) -> Double {
 }
 
 extension Tensor {
+  /// `Σ x` of a float32 tensor, or `Σ weight · x`, in float64; on the calling thread.
+  package func sum(weight: Tensor? = nil) -> Double {
+    device.measured("weighted sum", bytes: byteCount + (weight?.byteCount ?? 0)) {
+      device.kernels.pointee.weighted_sum(floats.baseAddress, weight?.floats.baseAddress, count)
+    }
+  }
+
   /// Where the first NaN or infinity stands in a float32 tensor; nil when every value is finite.
   package func firstNonFinite() -> Int? {
     guard count > 0 else { return nil }

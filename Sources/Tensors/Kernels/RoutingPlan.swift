@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// Where each routed copy of a token goes: rows sorted by expert, and the way back.
 package struct RoutingPlan {
   /// Rows of expert e: `offsets[e] ..< offsets[e + 1]`.
@@ -15,34 +17,17 @@ package struct RoutingPlan {
   /// Sorts by counting, stably: rows of one expert stand in the order of their tokens.
   /// - Parameter indices: `[T, K]` int32, the selected experts.
   package init(_ indices: Tensor, experts: Int) {
+    precondition(experts <= 1024, "\(experts) experts: the sort holds at most 1024")
     let (count, device) = (indices.count, indices.device)
     let tokens = Tensor([count], .int32, on: device)
     let slots = Tensor([count], .int32, on: device)
     let positions = Tensor(indices.shape, .int32, on: device)
-    offsets = device.measured("routing plan", bytes: 4 * indices.byteCount) {
-      Self.sort(indices, experts: experts, tokens: tokens, slots: slots, positions: positions)
-    }
-    (self.tokens, self.slots, self.positions) = (tokens, slots, positions)
-  }
-
-  private static func sort(
-    _ indices: Tensor, experts: Int, tokens: Tensor, slots: Tensor, positions: Tensor
-  ) -> [Int] {
-    let (chosen, selected) = (indices.elements(Int32.self), indices.columns)
     var offsets = [Int](repeating: 0, count: experts + 1)
-    for expert in chosen { offsets[Int(expert) + 1] += 1 }
-    for e in 0..<experts { offsets[e + 1] += offsets[e] }
-    let result = offsets
-    let (token, slot) = (tokens.elements(Int32.self), slots.elements(Int32.self))
-    let position = positions.elements(Int32.self)
-    for i in chosen.indices {
-      let expert = Int(chosen[i])
-      let row = offsets[expert]
-      offsets[expert] += 1
-      token[row] = Int32(i / selected)
-      slot[row] = Int32(i)
-      position[i] = Int32(row)
+    device.measured("routing plan", bytes: 4 * indices.byteCount) {
+      device.kernels.pointee.sort_by_expert(
+        indices.integers, indices.rows, indices.columns, experts, &offsets, tokens.integers, slots.integers,
+        positions.integers)
     }
-    return result
+    (self.offsets, self.tokens, self.slots, self.positions) = (offsets, tokens, slots, positions)
   }
 }

@@ -27,22 +27,47 @@ package func combineRows(_ x: Tensor, positions: Tensor) -> Tensor {
   return y
 }
 
-/// `sum[id[t]] += x[t]` without a dense intermediate: tokens are sorted by id, each id is one thread's.
-package func scatterAddRows(_ x: Tensor, ids: [Int32], into sum: Tensor) {
-  x.device.measured("scatter add rows", bytes: 3 * x.byteCount) {
-    let order = ids.indices.sorted { (ids[$0], $0) < (ids[$1], $1) }.map(Int32.init)
-    var starts = order.indices.filter { $0 == 0 || ids[Int(order[$0])] != ids[Int(order[$0 - 1])] }
-    let (distinct, width) = (starts.count, x.columns)
-    starts.append(order.count)
-    let (kernel, target) = (x.device.typed(x.dtype).sum_rows!, sum.floats.baseAddress)
-    order.withUnsafeBufferPointer { tokens in
-      x.device.forEachRows(distinct, width: width * 4) { range in
-        for i in range {
-          let id = Int(ids[Int(tokens[starts[i]])])
-          kernel(x.pointer, tokens.baseAddress, starts[i], starts[i + 1], target! + id * width, width)
-        }
+/// `y[t] = x[t]` where `keeps[t]`, else 0.
+package func maskRows(_ x: Tensor, _ keeps: [Bool]) -> Tensor {
+  precondition(x.rows == keeps.count, "a mask of \(keeps.count) rows for \(x.shape)")
+  let y = Tensor(x.shape, x.dtype, on: x.device)
+  let (kernel, width) = (x.device.typed(x.dtype).mask_rows!, x.columns)
+  x.device.measured("mask rows", bytes: 2 * x.byteCount) {
+    keeps.withUnsafeBufferPointer { keeps in
+      x.device.forEachRows(x.rows, width: width) { range in
+        let first = range.lowerBound
+        kernel(x.row(first), keeps.baseAddress! + first, y.row(first), range.count, width)
       }
     }
+  }
+  return y
+}
+
+/// `sum[id[t]] += x[t]` without a dense intermediate: tokens are sorted by id, each id is one thread's.
+/// - Parameters:
+///   - ids: `[T]` int32, checked by who made them.
+///   - accumulate: false when sum `[V, D]` holds anything and is to be overwritten, rows without a token by zeros.
+package func scatterAddRows(_ x: Tensor, ids: Tensor, into sum: Tensor, accumulate: Bool = true) {
+  let (count, width, device) = (ids.count, x.columns, x.device)
+  guard count > 0 else { return accumulate ? () : sum.fillWithZeros() }
+  let kernel = device.typed(x.dtype).scatter_rows!
+  let work = Tensor([3 * count + 1], .int32, on: device)
+  let (order, start) = (work.integers, work.integers + 2 * count)
+  device.measured("scatter add rows", bytes: x.byteCount + (accumulate ? 2 * x.byteCount : sum.byteCount)) {
+    let runs = device.kernels.pointee.sort_by_id(ids.integers, count, order, order + count, start)
+    device.forEachRows(runs, width: width * 4) { range in
+      kernel(
+        x.pointer, ids.integers, order, start, runs, range.lowerBound, range.upperBound, accumulate,
+        sum.floats.baseAddress, sum.rows, width)
+    }
+  }
+}
+
+extension Tensor {
+  /// The first place of an int32 tensor that holds a number outside of 0..<limit; nil when there is none.
+  package func firstOutside(_ limit: Int) -> Int? {
+    let place = device.kernels.pointee.first_outside(integers, count, Int32(limit))
+    return place < count ? place : nil
   }
 }
 
