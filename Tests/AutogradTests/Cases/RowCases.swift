@@ -1,16 +1,9 @@
 import Autograd
 import Tensors
 
-/// Operations that move or add rows.
+/// Operations that move rows.
 extension OperationCase {
-  static var rowCases: [OperationCase] { [addition, columns, concatenation, rowMask, embedding] }
-
-  private static var addition: OperationCase {
-    OperationCase(
-      Addition.self, leaves: [.variable("a", [7, 11]), .variable("b", [7, 11])], roundings: 1,
-      inputs: { ($0.variable("a"), $0.variable("b")) },
-      reference: { x in zip(x["a"]!, x["b"]!).map { $0 + $1 } })
-  }
+  static var rowCases: [OperationCase] { [columns, concatenation, rowMask, embedding] }
 
   private static var columns: OperationCase {
     OperationCase(
