@@ -1,4 +1,5 @@
 internal import CKernels
+internal import Foundation
 
 /// How many elements a range of work should have at least before it is worth another thread.
 let elementGrain = 1 << 14
@@ -31,8 +32,7 @@ extension Tensor {
     let (base, width) = (pointer, dtype.byteCount)
     device.measured("fill with zeros", bytes: byteCount) {
       device.workers.forEachRange(count, grain: 1 << 18) { range in
-        (base + range.lowerBound * width).initializeMemory(
-          as: UInt8.self, repeating: 0, count: range.count * width)
+        memset(base + range.lowerBound * width, 0, range.count * width)
       }
     }
   }
