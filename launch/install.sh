@@ -3,9 +3,8 @@
 #   launch/install.sh [PACKAGE …]      further packages to install with them
 set -euo pipefail
 
-# After the matrix products: what the Swift package manager needs to fetch, compile and link; a toolchain from a tar
-# file comes without.
-packages=(libopenblas0-pthread
+# What the Swift package manager needs to fetch, compile and link; a toolchain from a tar file comes without.
+packages=(
   git ca-certificates libc6-dev libstdc++-12-dev binutils zlib1g-dev libcurl4 libncurses6 libsqlite3-0 libxml2 "$@")
 missing=()
 for package in "${packages[@]}"; do

@@ -7,26 +7,29 @@ package final class Device {
   package let pool = MemoryPool()
   package let workers: WorkerPool
   package let kernels: UnsafePointer<hadal_kernels>
-  let blas: BLAS
   /// Records every kernel while it is set.
   package var profiler: Profiler?
 
-  /// The name of the instruction-set level in use: `avx512`, `avx2` or `portable`.
+  /// The name of the instruction-set level in use: `amx`, `avx512`, … (`hadal_levels` in CKernels).
   package var level: String { String(cString: kernels.pointee.name) }
 
   /// - Parameters:
   ///   - threads: worker threads; nil for one a core.
   ///   - level: the name of an instruction-set level; nil for the best that the processor has.
-  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it, or OpenBLAS is not installed.
+  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it.
   package init(threads: Int? = nil, level: String? = nil) throws(DeviceError) {
     kernels = try Self.kernels(named: level)
-    blas = try BLAS()
     workers = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
   }
 
-  /// The levels that this processor can run, best first.
+  /// The levels that this processor can run, in the order in which they are preferred.
   package static func supportedLevels() -> [String] {
-    levels().filter { hadal_level_is_supported($0) }.map { String(cString: $0.pointee.name) }
+    supported().map { String(cString: $0.pointee.name) }
+  }
+
+  private static func supported() -> [UnsafePointer<hadal_kernels>] {
+    let supported = levels().filter { hadal_level_is_supported($0) }
+    return supported.filter { hadal_level_is_fast($0) } + supported.filter { !hadal_level_is_fast($0) }
   }
 
   private static func levels() -> [UnsafePointer<hadal_kernels>] {
@@ -40,7 +43,7 @@ package final class Device {
   }
 
   private static func kernels(named name: String?) throws(DeviceError) -> UnsafePointer<hadal_kernels> {
-    let supported = levels().filter { hadal_level_is_supported($0) }
+    let supported = supported()
     guard let name else { return supported[0] }
     guard let level = supported.first(where: { String(cString: $0.pointee.name) == name }) else {
       throw .unknownLevel(name, supported: supportedLevels())
@@ -56,14 +59,11 @@ extension Device: Sendable {}
 package enum DeviceError: Error, CustomStringConvertible {
   /// An instruction-set level that was asked for (`HADAL_ISA`) and cannot be had.
   case unknownLevel(String, supported: [String])
-  case noOpenBLAS(reason: String)
 
   package var description: String {
     switch self {
     case .unknownLevel(let level, let supported):
       "HADAL_ISA=\(level): this processor or build has no such level; it has \(supported.joined(separator: ", "))"
-    case .noOpenBLAS(let reason):
-      "OpenBLAS cannot be loaded (\(reason)); install it with: apt-get install libopenblas0-pthread"
     }
   }
 }

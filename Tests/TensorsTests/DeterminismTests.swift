@@ -82,7 +82,6 @@ struct DeterminismTests {
   }
 
   private func products(_ inputs: Inputs, _ device: Device, _ results: inout Results) {
-    // Several tiles, but few operations: some builds of OpenBLAS are slow on some processors.
     let all = inputs.x.tensor(on: device)
     let (x, weight) = (all.view(at: 0, [600, 23]), all.view(at: 20_000, [530, 23]))
     let y = matmul(x, weight, .nt)

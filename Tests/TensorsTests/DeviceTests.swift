@@ -3,8 +3,9 @@ import Testing
 
 /// Which kernels a device has.
 struct DeviceTests {
-  @Test func portableIsAlwaysThereAndLast() {
-    #expect(Device.supportedLevels().last == "portable")
+  @Test func portableAndTheEmulatedTilesAreAlwaysThere() {
+    #expect(Set(["portable", "emulated"]).isSubset(of: Device.supportedLevels()))
+    #expect(Device.supportedLevels().last == "emulated")
     #expect(Set(Device.supportedLevels()).count == Device.supportedLevels().count)
   }
 

@@ -52,12 +52,12 @@ struct MemoryPoolTests {
     #expect(device.pool.liveBytes == 64)
   }
 
-  /// 64 bytes (a cache line, an AVX-512 register); 2 MB (a huge page) from a megabyte on.
-  @Test(arguments: [0, 1, 63, 64, 65, 1000, 12_345, 1 << 20, 1 << 20 + 1, 3 << 20])
+  /// 64 bytes (a cache line, an AVX-512 register); a page where blocks come from slabs.
+  @Test(arguments: [0, 1, 63, 64, 65, 1000, 12_345, 1 << 20, 1 << 20 + 1, 3 << 20, 80 << 20])
   func alignment(byteCount: Int) {
     let tensor = Tensor([(byteCount + 3) / 4], on: device)
     let address = Int(bitPattern: tensor.pointer)
-    #expect(address % (byteCount >= 1 << 20 ? 1 << 21 : 64) == 0)
+    #expect(address % (byteCount >= MemoryPool.slabThreshold ? MemoryPool.page : 64) == 0)
   }
 
   /// At least what was asked for, a multiple of 64, at most an eighth lost (from 512 bytes on), never
@@ -72,6 +72,13 @@ struct MemoryPoolTests {
       }
       last = size
     }
+  }
+
+  /// Blocks of slabs do not overlap, whether they share a slab or need one of their own.
+  @Test func blocksOfSlabsAreApart() {
+    let tensors = [70_000, 20 << 20, 300_000, 70_000, 1 << 20].map { Tensor([$0], on: device) }
+    for (i, tensor) in tensors.enumerated() { tensor.floats.update(repeating: Float(i)) }
+    for (i, tensor) in tensors.enumerated() { #expect(tensor.floats.allSatisfy { $0 == Float(i) }) }
   }
 
   /// A step in its steady state takes nothing from the system.

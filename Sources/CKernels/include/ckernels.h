@@ -24,6 +24,36 @@ typedef struct {
   float gradient_scale, decay, beta1, beta2, step_size, v_scale, epsilon;
 } hadal_adamw_scalars;
 
+/// How numbers are stored.
+typedef enum { hadal_float32, hadal_bfloat16 } hadal_storage;
+
+/// What becomes of a sum of products.
+typedef enum { hadal_store_float32, hadal_add_float32, hadal_store_bfloat16 } hadal_output;
+
+/// Packs operands of one storage type for a matrix product. `index`, where not NULL, picks the rows in memory.
+typedef struct {
+  /// A panel of `rows` rows of a [.., k], or of as many columns of a [k, ..] when transposed.
+  void (*a)(bool transposed, const void *a, size_t lda, const int32_t *index, size_t k, size_t rows, void *panel);
+  /// All panels of b [k, n], or of b [n, k] when transposed (then without an index): [ceil(n / columns), k, columns].
+  void (*b)(bool transposed, const void *b, size_t ldb, const int32_t *index, size_t k, size_t n, void *panels);
+} hadal_packing;
+
+/// Matrix products c = a b of packed operands; sums in float32, each in the order of k.
+///
+/// A panel of B holds `columns` columns of b for all k; a panel of A holds up to `rows` rows of a, or is those rows of
+/// a itself where they stand as the kernel wants them. k is padded with zeros to a multiple of `unit` in panels.
+/// `element` is how panels store numbers: packing is the place where formats are converted.
+typedef struct {
+  int32_t rows, columns, unit;
+  hadal_storage element;
+  hadal_packing float32, bfloat16;
+  /// c[rows, n] (=, +=) a b of one panel of A with panels of B. Element (i, p) of a stands at i * a_row + p * a_step:
+  /// (lda, 1) in place, (k padded, 1) packed from rows; and if element is float32, (1, rows of a panel) packed
+  /// transposed. `b_panel`: elements from one panel of B to the next.
+  void (*multiply)(size_t rows, size_t k, const void *a, size_t a_row, size_t a_step, const void *b, size_t b_panel,
+                   size_t n, void *c, size_t ldc, hadal_output output);
+} hadal_product_kernels;
+
 /// Kernels whose arrays `x`, `y`, … are of one storage type.
 typedef struct {
   /// y = x · rstd · gain, rstd = 1 / sqrt(mean(x²) + epsilon).
@@ -74,14 +104,17 @@ typedef struct {
 typedef struct {
   const char *name;
   hadal_typed_kernels float32, bfloat16;
-  /// Causal softmax in place: row i of s [rows, lds] sees columns 0...first+i; the rest becomes 0.
+  /// Products of float32 operands (or of mixed ones), and of bfloat16 operands.
+  hadal_product_kernels float_products, pair_products;
+  /// Causal softmax in place: row i of s [rows, lds] sees columns begin[i]...first+i (begin NULL: from 0), the other
+  /// ones of 0..<columns become 0.
   /// s ← p = exp(scale·s − shift) / Σ exp(scale·s − shift), shift = the row's largest scale·s. normalizer [rows, 2]
   /// receives (shift, 1/Σ): their logarithm in one number would cost p half of its digits where scores are large.
-  void (*causal_softmax)(float *s, size_t lds, size_t rows, size_t first, size_t columns, float scale,
-                         float *normalizer);
+  void (*causal_softmax)(float *s, size_t lds, size_t rows, const int32_t *begin, size_t first, size_t columns,
+                         float scale, float *normalizer);
   /// Recomputes p in place of s, and ds = p · (dp − delta) · scale in place of dp.
-  void (*causal_softmax_gradient)(float *s, float *dp, size_t lds, size_t rows, size_t first, size_t columns,
-                                  float scale, const float *normalizer, const float *delta);
+  void (*causal_softmax_gradient)(float *s, float *dp, size_t lds, size_t rows, const int32_t *begin, size_t first,
+                                  size_t columns, float scale, const float *normalizer, const float *delta);
   /// delta[r] = Σ a·b over a row.
   void (*row_dot)(const float *a, const float *b, size_t rows, size_t width, float *delta);
   /// Per row: loss = logsumexp − logit[label]; logits ← (softmax − onehot) · row_scale when `gradient`.
@@ -127,5 +160,9 @@ typedef struct {
 
 /// The levels that this build knows, best first; NULL ends the list.
 const hadal_kernels *const *hadal_levels(void);
-/// Whether this processor can run the level.
+/// Whether this processor can run the level. Asks the system for the tile registers where the level needs them.
 bool hadal_level_is_supported(const hadal_kernels *level);
+/// Whether a supported level is the one to take when it is the first of the list. Two are not: the emulation, and on
+/// Intel's processors VDPBF16PS, which has half the rate of two float32 multiply-adds there (Sapphire, Emerald Rapids:
+/// `hadal bench gemm` with HADAL_ISA=avx512bf16 shows it).
+bool hadal_level_is_fast(const hadal_kernels *level);

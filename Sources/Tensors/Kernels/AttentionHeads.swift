@@ -1,8 +1,4 @@
 internal import CKernels
-internal import Foundation
-
-func cosOf(_ x: Double) -> Double { cos(x) }
-func sinOf(_ x: Double) -> Double { sin(x) }
 
 /// Buffers for each thread, cut from one allocation; each starts on a cache line.
 struct Scratch {
@@ -54,10 +50,10 @@ struct HeadAccess {
       cosine, sine, shape.interleaved, k, shape.keys)
   }
 
-  func packValues(_ item: Int, _ v: UnsafeMutablePointer<Float>) {
+  /// A head's values, read in place: rows of kv's length.
+  func values(_ item: Int) -> UnsafeMutableRawPointer {
     let (sequence, head) = split(item)
-    let source = place(kv, sequence * shape.keys, head * (shape.nope + shape.value) + shape.nope)
-    typed.pack_float(source, kv.columns, v, shape.value, shape.keys, shape.value)
+    return place(kv, sequence * shape.keys, head * (shape.nope + shape.value) + shape.nope)
   }
 
   func packQueries(_ item: Int, _ begin: Int, _ rows: Int, _ qb: UnsafeMutablePointer<Float>) {
@@ -84,10 +80,10 @@ struct HeadAccess {
     typed.pack_float(source, o.columns, block, shape.value, rows, shape.value)
   }
 
-  func unpackOutput(_ item: Int, _ begin: Int, _ rows: Int, _ block: UnsafePointer<Float>, _ o: Tensor) {
+  /// Where a query's output of a head stands.
+  func output(_ item: Int, _ query: Int, _ o: Tensor) -> UnsafeMutableRawPointer {
     let (sequence, head) = split(item)
-    let target = place(o, sequence * shape.queries + begin, head * shape.value)
-    typed.unpack_float(block, shape.value, target, o.columns, rows, shape.value)
+    return place(o, sequence * shape.queries + query, head * shape.value)
   }
 
   /// Stores a head's dk and dv; the rotary part of dk goes to `dkrHeads[sequence, head]`, still rotated.

@@ -63,58 +63,21 @@ package func groupedWeightGradient(_ a: Tensor, _ b: Tensor, offsets: [Int], add
   multiply(products, a, b, into: y, .tn, accumulate: true)
 }
 
-/// One matrix product inside larger arrays; offsets and row lengths in elements.
-private struct Product {
-  var a, b, y: Int
-  var m, n, k: Int
-  var lda, ldb, ldy: Int
-}
-
-/// The largest tile that one thread computes at once. The split depends on the shapes only, never on the number
-/// of threads, so the bits of the result do not either.
-private let tile = (m: 256, n: 512)
-
-/// This is the place where products go to OpenBLAS (float32); other types are converted on the way in and out.
+/// Every matrix product of the project comes through here.
 private func multiply(
   _ products: [Product], _ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulate: Bool
 ) {
   precondition(!accumulate || y.dtype == .float32, "only float32 is accumulated, not \(y.dtype)")
-  let (aFloat, bFloat) = (a.converted(to: .float32), b.converted(to: .float32))
-  let yFloat = y.dtype == .float32 ? y : Tensor(y.shape, on: y.device)
-  let tiles = products.flatMap { $0.tiles(layout) }
-  let (ap, bp, yp) = (aFloat.floats.baseAddress, bFloat.floats.baseAddress, yFloat.floats.baseAddress)
-  guard let ap, let bp, let yp else { return }
-  let blas = y.device.blas
-  // The workers hold addresses only: the converted copies must live as long.
-  withExtendedLifetime((aFloat, bFloat, yFloat)) {
-    y.device.workers.forEach(tiles.count) { i in
-      let p = tiles[i]
-      blas.multiply(
-        layout, m: p.m, n: p.n, k: p.k, ap + p.a, p.lda, bp + p.b, p.ldb, yp + p.y, p.ldy,
-        accumulate: accumulate)
-    }
-  }
-  if y.dtype != .float32 { y.convert(from: yFloat) }
-}
-
-extension Product {
-  /// The product cut into tiles of about equal size, at most ``tile``; none where there is nothing to add.
-  fileprivate func tiles(_ layout: Layout) -> [Product] {
-    guard m > 0, n > 0, k > 0 else { return [] }
-    let (rowParts, columnParts) = ((m + tile.m - 1) / tile.m, (n + tile.n - 1) / tile.n)
-    var list: [Product] = []
-    for i in 0..<rowParts {
-      for j in 0..<columnParts {
-        let (m0, m1) = (m * i / rowParts, m * (i + 1) / rowParts)
-        let (n0, n1) = (n * j / columnParts, n * (j + 1) / columnParts)
-        var part = self
-        (part.m, part.n) = (m1 - m0, n1 - n0)
-        part.a += layout == .tn ? m0 : m0 * lda
-        part.b += layout == .nt ? n0 * ldb : n0
-        part.y += m0 * ldy + n0
-        list.append(part)
-      }
-    }
-    return list
+  let flops = products.reduce(0) { $0 + $1.flops }
+  y.device.measured(
+    "matmul \(layout)", .gemm, bytes: a.byteCount + b.byteCount + y.byteCount * (accumulate ? 2 : 1),
+    flops: flops
+  ) {
+    let products = products.filter { $0.n > 0 && ($0.k > 0 || !accumulate) }
+    let loop = ProductLoop(products, a, b, into: y, layout, accumulates: accumulate)
+    guard loop.leavesSumsInY, y.dtype != .float32 else { return loop.run() }
+    let sums = Tensor(y.shape, on: y.device)
+    ProductLoop(products, a, b, into: sums, layout, accumulates: false).run()
+    y.convert(from: sums)
   }
 }
