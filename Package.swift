@@ -64,7 +64,7 @@ let package = Package(
       name: "OracleSupport", dependencies: ["Checkpoint", "Tensors"], path: "Tests/OracleSupport",
       swiftSettings: strict),
     tests("NumericsTests", ["Numerics"]),
-    tests("CommandLineTests", ["hadal"]),
+    tests("CommandLineTests", ["hadal", "Model", "Tensors"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
     tests("TensorsTests", ["Tensors", "Numerics"]),
     tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),

@@ -21,6 +21,7 @@ package final class Tape {
 
   /// Runs an operation forward and records it.
   package func apply<Op: Operation>(_: Op.Type, _ inputs: Op.Inputs) -> (output: Variable, saved: Op.Saved) {
+    device.profiler?.scope = "\(Op.name) · forward"
     let (value, saved) = Op.forward(inputs, recording: isRecording)
     guard isRecording else { return (Variable(value), saved) }
     let output = Variable(
@@ -67,9 +68,13 @@ private struct Entry<Op: Operation>: TapeEntry {
     guard outputs.contains(where: { $0.gradient != nil }) else { return nil }
     let gradient =
       output.takeGradient() ?? .zeros(output.value.shape, output.value.dtype, on: output.value.device)
+    let device = gradient.device
+    device.profiler?.scope = "\(Op.name) · input gradient"
     let (gradients, carried) = Op.inputGradient(gradient, inputs, saved)
+    device.profiler?.scope = "sums of gradients"
     for (variable, gradient) in zip(Op.variables(inputs), gradients) { variable.accumulate(gradient) }
     return WeightWork(operation: Op.name) { [inputs, saved] in
+      device.profiler?.scope = "\(Op.name) · weight gradient"
       Op.weightGradient(gradient, inputs, saved, carried)
     }
   }

@@ -1,7 +1,7 @@
 package import Numerics
 
 /// How the elements of a tensor are stored.
-package enum DType: String, Sendable, CaseIterable {
+package enum DType: String, Sendable, CaseIterable, Encodable {
   case float32, bfloat16, int32
 
   package var byteCount: Int {

@@ -14,6 +14,8 @@ package enum ResumeChoice: Sendable, Equatable {
   case never
   /// From a checkpoint, or the newest one of a directory of checkpoints.
   case path(String)
+  /// From the start, whatever the run directory holds: for programs that write nothing there.
+  case apart
 }
 
 /// A training run on one rank: data, model, optimizer and where they stand.
@@ -112,6 +114,7 @@ package final class Trainer {
             + "choose another run.name to branch off, or remove the later checkpoints")
       }
       return (checkpoint, [])
+    case .apart: return (nil, [])
     }
   }
 }

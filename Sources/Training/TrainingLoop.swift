@@ -2,7 +2,7 @@ internal import Checkpoint
 internal import Data
 internal import Foundation
 internal import Model
-internal import Optimization
+package import Optimization
 internal import Tensors
 
 /// How a run ended.
@@ -62,8 +62,10 @@ extension Trainer {
 
   private func isDue(_ every: Int?) -> Bool { every.map { state.step.isMultiple(of: $0) } ?? false }
 
-  /// One optimizer step: micro-batches, guards, update, bias update.
-  private func step(_ schedule: LearningRateSchedule) throws -> StepMetrics {
+  /// One optimizer step: micro-batches, guards, update, bias update. Nothing is written.
+  ///
+  /// - Throws: `TrainingError.nonFinite`, with nothing updated.
+  package func step(_ schedule: LearningRateSchedule) throws -> StepMetrics {
     let begin = ContinuousClock.now
     let (section, clock) = (configuration.training, configuration.clock())
     let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
@@ -72,8 +74,11 @@ extension Trainer {
     let (weight, speed) = (
       section.mtpLossWeight.value(tokens: state.tokens), section.biasUpdateSpeed.value(tokens: state.tokens)
     )
+    let profiler = model.device.profiler
+    profiler?.scope = "optimizer"
     optimizer.clearGradients()
     let sums = runner.run(batches, multiTokenWeight: weight)
+    profiler?.scope = "optimizer"
     let norm = optimizer.gradientNorm()
     guard sums.total.isFinite, norm.isFinite else { throw nonFinite(sums, norm, batches) }
     let tokens = state.tokens + sequences * section.sequenceLength
@@ -149,7 +154,7 @@ extension Trainer {
 }
 
 /// The most memory that the process has had resident, in bytes.
-func peakMemoryBytes() -> Int {
+package func peakMemoryBytes() -> Int {
   var usage = rusage()
   getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
   return usage.ru_maxrss * 1024

@@ -7,7 +7,7 @@ struct Hadal: ParsableCommand {
     commandName: "hadal",
     abstract: "Trains DeepSeek-V3-style language models on CPUs.",
     subcommands: [
-      Train.self, Evaluate.self, Generate.self, TokenizerCommand.self, Prepare.self, Probe.self,
+      Train.self, Evaluate.self, Generate.self, TokenizerCommand.self, Prepare.self, Probe.self, Bench.self,
       Reference.self,
     ])
 

@@ -156,10 +156,29 @@ typedef struct {
   size_t (*first_non_finite)(const float *x, size_t count);
   /// index[r] = the column of the largest value of row r; ties go to the first.
   void (*largest_columns)(const float *x, size_t rows, size_t width, int32_t *index);
+  /// a ← a / 2 + 1/2 from 0, `iterations` times in every lane of many accumulators: value = 1 − 2^−iterations.
+  /// Returns the floating-point operations done.
+  double (*fma_ceiling)(size_t iterations, float *value);
+  /// Σ x. Here and below arrays are aligned to 64 bytes, and count is a multiple of 128.
+  float (*read_ceiling)(const float *x, size_t count);
+  /// y = x, with plain stores, and with stores that pass by the caches.
+  void (*copy_ceiling)(const float *x, float *y, size_t count);
+  void (*streaming_copy_ceiling)(const float *x, float *y, size_t count);
+  /// y = a + factor · b.
+  void (*triad_ceiling)(const float *a, const float *b, float factor, float *y, size_t count);
 } hadal_kernels;
 
 /// The levels that this build knows, best first; NULL ends the list.
 const hadal_kernels *const *hadal_levels(void);
+/// Products of ones in the unit for bfloat16, `iterations` times: value = iterations · depth. Returns the
+/// floating-point operations done. name is NULL where the processor has no such unit.
+typedef struct {
+  const char *name;
+  double (*ceiling)(size_t iterations, float *value);
+  int32_t depth;
+} hadal_bfloat16_unit;
+hadal_bfloat16_unit hadal_find_bfloat16_unit(void);
+
 /// Whether this processor can run the level. Asks the system for the tile registers where the level needs them.
 bool hadal_level_is_supported(const hadal_kernels *level);
 /// Whether a supported level is the one to take when it is the first of the list. Two are not: the emulation, and on

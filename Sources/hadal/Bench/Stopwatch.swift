@@ -1,0 +1,33 @@
+/// How long something takes.
+enum Stopwatch {
+  /// Timed runs of which the median is taken, at least.
+  static let leastRuns = 7
+
+  static func seconds(_ body: () throws -> Void) rethrows -> Double {
+    let begin = ContinuousClock.now
+    try body()
+    return (ContinuousClock.now - begin) / .seconds(1)
+  }
+
+  /// The median of ``leastRuns`` runs, or of as many more as fit into `budget` seconds.
+  static func median(budget: Double, _ body: () -> Void) -> (seconds: Double, runs: Int) {
+    var runs: [Double] = []
+    var total = 0.0
+    while runs.count < leastRuns || total < budget {
+      let seconds = seconds(body)
+      runs.append(seconds)
+      total += seconds
+    }
+    return (median(runs), runs.count)
+  }
+
+  /// The fastest of ``leastRuns`` runs, in seconds: of a ceiling, where every disturbance is to be left out.
+  static func fastest(_ body: () -> Void) -> Double {
+    (0..<leastRuns).map { _ in seconds(body) }.min() ?? 0
+  }
+
+  static func median(_ values: [Double]) -> Double {
+    let (sorted, half) = (values.sorted(), values.count / 2)
+    return values.count.isMultiple(of: 2) ? (sorted[half - 1] + sorted[half]) / 2 : sorted[half]
+  }
+}
