@@ -53,8 +53,8 @@ extension Operation {
 /// Every operation there is. The gradient test walks this list, and another test compares it with the files.
 package var allOperations: [any Operation.Type] {
   [
-    Columns.self, Concatenation.self, CrossEntropyHead.self, Embedding.self, Experts.self,
+    Concatenation.self, CrossEntropyHead.self, Embedding.self, Experts.self,
     LatentAttention.self, Linear.self, RMSNorm.self, ResidualNorm.self, RowMask.self, Router.self,
-    SwiGLU.self,
+    Split.self, SwiGLU.self,
   ]
 }

@@ -78,7 +78,9 @@ struct DeterminismTests {
     results.keep("scatter add", sum)
     scatterAddRows(x, ids: index, into: sum, accumulate: false)
     results.keep("scatter overwriting", sum)
-    results.keep("columns", columns(x, from: 5, width: 130))
+    let (left, right) = splitColumns(x, at: 130)
+    results.keep("split", right)
+    results.keep("join", joinColumns(right, left))
   }
 
   private func products(_ inputs: Inputs, _ device: Device, _ results: inout Results) {

@@ -107,19 +107,14 @@ struct RowsTests {
     #expect(Tensor([0], .int32, on: device).firstOutside(1) == nil)
   }
 
-  @Test(arguments: Kernel.all)
-  func columnBlocks(_ kernel: Kernel) throws {
-    let (rows, width, device) = (5, 17, try kernel.device())
-    let x = Sample([rows, width], kernel.dtype, "columns")
-    let cut = columns(x.tensor(on: device), from: 3, width: 9)
-    #expect(cut.numbers == (0..<rows).flatMap { t in (3..<12).map { x.values[t * width + $0] } })
-    // Back into another place of a larger matrix; the other columns stay.
-    let target = Sample([rows, 12], kernel.dtype, "columns target")
-    let y = target.tensor(on: device)
-    copyColumns(cut, from: 1, into: y, at: 4, width: 2)
-    let expected = (0..<rows).flatMap { t in
-      (0..<12).map { $0 == 4 || $0 == 5 ? x.values[t * width + $0] : target.values[t * 12 + $0] }
-    }
-    #expect(y.numbers == expected)
+  @Test(arguments: Kernel.all, [1, 3, 16])
+  func columnBlocks(_ kernel: Kernel, width: Int) throws {
+    let (rows, device) = (5, try kernel.device())
+    let x = Sample([rows, 17], kernel.dtype, "columns")
+    let (left, right) = splitColumns(x.tensor(on: device), at: width)
+    #expect(left.shape == [rows, width] && right.shape == [rows, 17 - width])
+    #expect(left.numbers == (0..<rows).flatMap { t in (0..<width).map { x.values[t * 17 + $0] } })
+    #expect(right.numbers == (0..<rows).flatMap { t in (width..<17).map { x.values[t * 17 + $0] } })
+    #expect(joinColumns(left, right).numbers == x.values)
   }
 }

@@ -71,22 +71,37 @@ extension Tensor {
   }
 }
 
-/// Columns `begin..<begin + width` of x as a matrix of their own.
-package func columns(_ x: Tensor, from begin: Int, width: Int) -> Tensor {
-  let y = Tensor([x.rows, width], x.dtype, on: x.device)
-  copyColumns(x, from: begin, into: y, at: 0, width: width)
-  return y
-}
-
-/// Copies a block of columns between matrices with as many rows.
-package func copyColumns(_ x: Tensor, from begin: Int, into y: Tensor, at target: Int, width: Int) {
-  precondition(x.rows == y.rows && x.dtype == y.dtype, "copyColumns: \(x.shape) into \(y.shape)")
+/// `[left | right] = x`, each a matrix of its own.
+/// - Parameter width: the columns of left.
+package func splitColumns(_ x: Tensor, at width: Int) -> (left: Tensor, right: Tensor) {
+  precondition((1..<x.columns).contains(width), "a split of \(x.shape) after \(width) columns")
+  let left = Tensor([x.rows, width], x.dtype, on: x.device)
+  let right = Tensor([x.rows, x.columns - width], x.dtype, on: x.device)
   let (kernel, bytes) = (x.device.typed(x.dtype).copy_columns!, x.dtype.byteCount)
-  x.device.measured("copy columns", bytes: 2 * x.rows * width * bytes) {
-    x.device.forEachRows(x.rows, width: width) { range in
-      let first = range.lowerBound
-      kernel(
-        x.row(first) + begin * bytes, x.columns, y.row(first) + target * bytes, y.columns, range.count, width)
+  x.device.measured("split columns", bytes: 2 * x.byteCount) {
+    x.device.forEachRows(x.rows, width: x.columns) { range in
+      let (row, count) = (x.row(range.lowerBound), range.count)
+      kernel(row, x.columns, left.row(range.lowerBound), width, count, width)
+      kernel(row + width * bytes, x.columns, right.row(range.lowerBound), right.columns, count, right.columns)
     }
   }
+  return (left, right)
+}
+
+/// `[left | right]`, row by row.
+package func joinColumns(_ left: Tensor, _ right: Tensor) -> Tensor {
+  precondition(
+    left.rows == right.rows && left.dtype == right.dtype,
+    "\(left.shape) \(left.dtype) beside \(right.shape) \(right.dtype)")
+  let y = Tensor([left.rows, left.columns + right.columns], left.dtype, on: left.device)
+  let (kernel, bytes) = (left.device.typed(left.dtype).copy_columns!, left.dtype.byteCount)
+  left.device.measured("join columns", bytes: 2 * y.byteCount) {
+    left.device.forEachRows(y.rows, width: y.columns) { range in
+      let (first, count) = (range.lowerBound, range.count)
+      kernel(left.row(first), left.columns, y.row(first), y.columns, count, left.columns)
+      kernel(
+        right.row(first), right.columns, y.row(first) + left.columns * bytes, y.columns, count, right.columns)
+    }
+  }
+  return y
 }
