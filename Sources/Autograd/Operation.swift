@@ -3,7 +3,8 @@ package import Tensors
 /// An operation and its derivative, stated side by side, one a file.
 ///
 /// The derivative comes in two parts because a pipeline schedule runs them at different times: `inputGradient` is on
-/// the critical path, `weightGradient` may be put off. An operation has one differentiable output.
+/// the critical path, `weightGradient` may be put off. An operation has one output that backward hands the gradient of;
+/// one that gives more keeps the others in `Saved`, names them in ``furtherOutputs(_:)``, and takes their gradients.
 package protocol Operation {
   /// Variables, parameters and settings. What backward needs of them it reads again from here.
   associatedtype Inputs
@@ -22,6 +23,12 @@ package protocol Operation {
   /// - Parameter recording: whether a backward pass will follow.
   static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved)
 
+  /// Results beside the output that later operations read and that receive gradients. None, for most operations.
+  static func furtherOutputs(_ saved: Saved) -> [Variable]
+
+  /// The output once more, after it was forgotten; forward again, where an operation has no cheaper way.
+  static func outputAgain(_ inputs: Inputs, _ saved: Saved) -> Tensor
+
   /// The gradients by ``variables(_:)``.
   static func inputGradient(
     _ outputGradient: Tensor, _ inputs: Inputs, _ saved: Saved
@@ -34,13 +41,20 @@ package protocol Operation {
 extension Operation {
   package static var isRecomputable: Bool { true }
 
+  package static func furtherOutputs(_: Saved) -> [Variable] { [] }
+
+  package static func outputAgain(_ inputs: Inputs, _: Saved) -> Tensor {
+    forward(inputs, recording: true).output
+  }
+
   package static func weightGradient(_: Tensor, _: Inputs, _: Saved, _: Carried) {}
 }
 
 /// Every operation there is. The gradient test walks this list, and another test compares it with the files.
 package var allOperations: [any Operation.Type] {
   [
-    Addition.self, Columns.self, Concatenation.self, CrossEntropyHead.self, Embedding.self, Experts.self,
-    LatentAttention.self, Linear.self, RMSNorm.self, RowMask.self, Router.self, SwiGLU.self,
+    Concatenation.self, CrossEntropyHead.self, Embedding.self, Experts.self,
+    LatentAttention.self, Linear.self, RMSNorm.self, ResidualNorm.self, RowMask.self, Router.self,
+    Split.self, SwiGLU.self,
   ]
 }

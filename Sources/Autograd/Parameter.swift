@@ -21,8 +21,10 @@ package final class Parameter {
   package let master: Tensor
   /// What operations read: the master itself, or its copy in the compute type.
   package let value: Tensor
-  /// float32 sums over the micro-batches of a step. Allocated when first used: inference needs none.
-  package private(set) lazy var gradient = Tensor.zeros(master.shape, on: master.device)
+  /// float32 sums over the micro-batches of a step: where operations add.
+  package let gradientSums: Accumulator
+  /// What ``gradientSums`` holds; zeros for a parameter that has received nothing.
+  package var gradient: Tensor { gradientSums.sums }
 
   /// - Parameter compute: the type that operations read the parameter in.
   package init(name: String, parts: [Part], shape: [Int], compute: DType, on device: Device) {
@@ -30,6 +32,7 @@ package final class Parameter {
       parts.reduce(0) { $0 + $1.count } == shape.reduce(1, *), "the parts of \(name) do not cover \(shape)")
     (self.name, self.parts) = (name, parts)
     master = Tensor(shape, on: device)
+    gradientSums = Accumulator(shape, on: device)
     value = compute == .float32 ? master : Tensor(shape, compute, on: device)
   }
 

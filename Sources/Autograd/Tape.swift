@@ -25,7 +25,7 @@ package final class Tape {
     let (value, saved) = Op.forward(inputs, recording: isRecording)
     guard isRecording else { return (Variable(value), saved) }
     let output = Variable(
-      value, recipe: Op.isRecomputable ? { Op.forward(inputs, recording: true).output } : nil)
+      value, recipe: Op.isRecomputable ? { Op.outputAgain(inputs, saved) } : nil)
     entries.append(Entry<Op>(inputs: inputs, saved: saved, output: output))
     return (output, saved)
   }
@@ -41,7 +41,7 @@ package final class Tape {
     while let entry = entries.popLast() {
       let work = entry.backward()
       if let work, deferring { owed.append(work) } else { work?.run() }
-      entry.output.retire(keepsValue: deferring)
+      for output in entry.outputs { output.retire(keepsValue: deferring) }
     }
     return owed
   }
@@ -51,8 +51,9 @@ package final class Tape {
 extension Tape: Sendable {}
 
 private protocol TapeEntry {
-  var output: Variable { get }
-  /// Sends the output's gradient to the inputs; nil when none arrived (the output was not used).
+  /// The output, then the further ones.
+  var outputs: [Variable] { get }
+  /// Sends the outputs' gradients to the inputs; nil when none arrived (no output was used).
   func backward() -> WeightWork?
 }
 
@@ -61,8 +62,12 @@ private struct Entry<Op: Operation>: TapeEntry {
   let saved: Op.Saved
   let output: Variable
 
+  var outputs: [Variable] { [output] + Op.furtherOutputs(saved) }
+
   func backward() -> WeightWork? {
-    guard let gradient = output.takeGradient() else { return nil }
+    guard outputs.contains(where: { $0.gradient != nil }) else { return nil }
+    let gradient =
+      output.takeGradient() ?? .zeros(output.value.shape, output.value.dtype, on: output.value.device)
     let device = gradient.device
     device.profiler?.scope = "\(Op.name) · input gradient"
     let (gradients, carried) = Op.inputGradient(gradient, inputs, saved)

@@ -40,8 +40,8 @@ package struct Attention {
     let (tape, c) = (context.tape, configuration)
     let q = queries(x, context)
     let compressed = tape.apply(Linear.self, (x, keyValueDown)).output
-    let latent = tape.apply(Columns.self, (compressed, 0, c.kvLoraRank)).output
-    var kr = tape.apply(Columns.self, (compressed, c.kvLoraRank, c.qkRopeHeadDim)).output
+    let (latent, cut) = tape.apply(Split.self, (compressed, c.kvLoraRank))
+    var kr = cut.rest
     let normed = tape.apply(RMSNorm.self, (latent, keyValueNorm, Self.latentEpsilon)).output
     var kv = tape.apply(Linear.self, (normed, keyValueUp)).output
     var keys = context.length

@@ -2,6 +2,8 @@ internal import Autograd
 internal import Tensors
 
 /// One transformer block, pre-norm: `x += Attention(norm(x)); x += FFN(norm(x))`.
+///
+/// The last addition of a block is done by the norm that comes next, in the next block or after the last one.
 package struct Block {
   private enum FeedForwardPart {
     case dense(FeedForward)
@@ -31,23 +33,21 @@ package struct Block {
     if case .experts(let experts) = feedForward { experts } else { nil }
   }
 
-  func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
-    let tape = context.tape
-    let attentionInput = tape.apply(RMSNorm.self, (x, attentionNorm, epsilon)).output
+  func callAsFunction(_ stream: inout ResidualStream, _ context: ForwardContext) {
+    let attentionInput = stream.normalized(attentionNorm, epsilon, context)
     let attended = attention(attentionInput, context)
     context.observe?("attn_out.\(layer)", attended.value)
     context.release(.norms, attentionInput)
-    let middle = tape.apply(Addition.self, (x, attended)).output
-    let input = tape.apply(RMSNorm.self, (middle, feedForwardNorm, epsilon)).output
+    stream.add(attended)
+    let input = stream.normalized(feedForwardNorm, epsilon, context)
     let fed =
       switch feedForward {
-      case .dense(let dense): dense(input, context)
+      case .dense(let dense): [dense(input, context)]
       case .experts(let experts): experts(input, context)
       }
-    context.observe?("mlp_out.\(layer)", fed.value)
+    context.observe?("mlp_out.\(layer)", total(fed.map(\.value)))
     context.release(.norms, input)
-    let y = tape.apply(Addition.self, (middle, fed)).output
-    context.observe?("layer_out.\(layer)", y.value)
-    return y
+    for branch in fed { stream.add(branch) }
+    context.observe?("layer_out.\(layer)", stream.value)
   }
 }

@@ -50,10 +50,10 @@ package final class DeepSeek {
   /// The hidden states after the final norm, `[B·S, D]`.
   package func hiddenStates(_ ids: [Int32], _ context: ForwardContext) -> Variable {
     let tape = context.tape
-    var x = tape.apply(Embedding.self, (ids, embedding)).output
-    context.observe?("embed", x.value)
-    for block in blocks { x = block(x, context) }
-    let y = tape.apply(RMSNorm.self, (x, finalNorm, configuration.rmsNormEps)).output
+    var stream = ResidualStream(tape.apply(Embedding.self, (ids, embedding)).output)
+    context.observe?("embed", stream.value)
+    for block in blocks { block(&stream, context) }
+    let y = stream.normalized(finalNorm, configuration.rmsNormEps, context)
     context.observe?("final_norm", y.value)
     context.cache?.count += context.length
     return y
@@ -108,7 +108,7 @@ package final class DeepSeek {
       h: hidden, weight: head, labels: Tensor([labels.count], labels, on: device),
       scale: Tensor([labels.count], [Float](repeating: scale, count: labels.count), on: device))
     let (loss, saved) = context.tape.apply(CrossEntropyHead.self, inputs)
-    return (loss, saved.losses.floats.reduce(0.0) { $0 + Double($1) })
+    return (loss, saved.losses.sum())
   }
 }
 

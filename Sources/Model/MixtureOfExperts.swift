@@ -29,7 +29,8 @@ package struct MixtureOfExperts {
     self.layer = layer
   }
 
-  func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
+  /// The routed part and the shared one: the norm that follows adds them to the residual stream.
+  func callAsFunction(_ x: Variable, _ context: ForwardContext) -> [Variable] {
     let inputs = Router.Inputs(x: x, gate: gate, bias: bias, settings: settings, balance: context.balance)
     let (weights, routed) = context.tape.apply(Router.self, inputs)
     context.note(
@@ -39,8 +40,8 @@ package struct MixtureOfExperts {
     let y = context.tape.apply(
       Experts.self, Experts.Inputs(x: x, weights: weights, plan: routed.plan, gateUp: gateUp, down: down)
     ).output
-    guard let shared else { return y }
-    return context.tape.apply(Addition.self, (y, shared(x, context))).output
+    guard let shared else { return [y] }
+    return [y, shared(x, context)]
   }
 }
 

@@ -37,7 +37,8 @@ package struct MultiTokenPrediction {
     let h = tape.apply(RMSNorm.self, (previous, hiddenNorm, epsilon)).output
     let joined = tape.apply(Concatenation.self, (e, h)).output
     context.release(.norms, e, h)
-    let projected = tape.apply(Linear.self, (joined, projection)).output
-    return tape.apply(RMSNorm.self, (block(projected, context), headNorm, epsilon)).output
+    var stream = ResidualStream(tape.apply(Linear.self, (joined, projection)).output)
+    block(&stream, context)
+    return stream.normalized(headNorm, epsilon, context)
   }
 }

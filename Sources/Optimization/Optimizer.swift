@@ -6,11 +6,13 @@ package struct OptimizerSlot {
   package typealias Part = (name: String, offset: Int, shape: [Int])
   package let parts: [Part]
   /// float32.
-  package let master, gradient: Tensor
+  package let master: Tensor
+  /// Of the master's shape.
+  package let gradient: Accumulator
   /// What operations read; the master itself when they compute in float32.
   package let compute: Tensor
 
-  package init(parts: [Part], master: Tensor, gradient: Tensor, compute: Tensor) {
+  package init(parts: [Part], master: Tensor, gradient: Accumulator, compute: Tensor) {
     (self.parts, self.master, self.gradient, self.compute) = (parts, master, gradient, compute)
   }
 
@@ -46,7 +48,7 @@ package final class Optimizer {
 
   /// The L2 norm of all gradients together; NaN or infinite when any of them is.
   package func gradientNorm() -> Double {
-    slots.reduce(0) { $0 + $1.slot.gradient.sumOfSquares() }.squareRoot()
+    sumOfSquares(slots.map(\.slot.gradient.sums)).squareRoot()
   }
 
   /// What the gradients are multiplied by when they are clipped: torch's clip_grad_norm_ adds 1e-6 to the norm.
@@ -56,7 +58,7 @@ package final class Optimizer {
   /// first, and spreads a NaN that way.
   package func firstNonFiniteGradient() -> String? {
     for (slot, _, _) in slots.reversed() {
-      guard let index = slot.gradient.firstNonFinite() else { continue }
+      guard let index = slot.gradient.sums.firstNonFinite() else { continue }
       return slot.parts.last { $0.offset <= index }?.name
     }
     return nil
@@ -67,19 +69,21 @@ package final class Optimizer {
   ///   - norm: what ``gradientNorm()`` gave.
   ///   - step: updates so far, this one included.
   package func update(learningRate: Double, norm: Double, step: Int) {
-    let clip = clipCoefficient(norm: norm)
-    for (slot, m, v) in slots {
-      adamW(
-        master: slot.master, gradient: slot.gradient, m: m, v: v, compute: slot.compute,
-        AdamWStep(
-          learningRate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
-          epsilon: settings.epsilon, weightDecay: slot.decays ? settings.weightDecay : 0,
-          gradientScale: Float(clip), step: step))
+    let arrays = slots.map { slot, m, v in
+      AdamWArrays(
+        master: slot.master, gradient: slot.gradient.sums, m: m, v: v, compute: slot.compute,
+        decays: slot.decays)
     }
+    adamW(
+      arrays,
+      AdamWStep(
+        learningRate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
+        epsilon: settings.epsilon, weightDecay: settings.weightDecay,
+        gradientScale: Float(clipCoefficient(norm: norm)), step: step))
   }
 
   package func clearGradients() {
-    for (slot, _, _) in slots { slot.gradient.fillWithZeros() }
+    for (slot, _, _) in slots { slot.gradient.clear() }
   }
 
   /// The moments under the names that a checkpoint gives them.

@@ -72,6 +72,9 @@ package struct Tensor {
 
   package var floats: UnsafeMutableBufferPointer<Float> { elements(Float.self) }
 
+  /// The address of an int32 tensor's elements.
+  var integers: UnsafeMutablePointer<Int32> { elements(Int32.self).baseAddress! }
+
   /// Whether no other tensor shares the memory, so that it may be overwritten.
   package mutating func isUniquelyOwned() -> Bool { isKnownUniquelyReferenced(&storage) }
 

@@ -43,6 +43,7 @@ extension Parameter {
   /// What the optimizer sees of a parameter.
   package var slot: OptimizerSlot {
     OptimizerSlot(
-      parts: parts.map { ($0.name, $0.offset, $0.shape) }, master: master, gradient: gradient, compute: value)
+      parts: parts.map { ($0.name, $0.offset, $0.shape) }, master: master, gradient: gradientSums,
+      compute: value)
   }
 }

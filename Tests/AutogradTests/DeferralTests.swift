@@ -69,7 +69,8 @@ struct DeferralTests {
     let eager = operation.run(on: device)
     let deferred = operation.run(on: device) { graph, output, dy in
       let work = graph.tape.backward(from: [(output, dy)], deferring: true)
-      #expect(work.map(\.operation) == [operation.operation])
+      // A case of several outputs joins them by another operation, which runs backward first.
+      #expect(work.last?.operation == operation.operation)
       for item in work { item.run() }
     }
     for (leaf, (found, expected)) in zip(operation.leaves, zip(deferred.gradients, eager.gradients)) {

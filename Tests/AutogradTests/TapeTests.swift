@@ -98,6 +98,38 @@ struct TapeTests {
     #expect(x.gradient!.numbers == zip(a.values, b.values).map { $1 + ($0 + $1) + ($0 + $1) })
   }
 
+  /// A residual stream whose norm nobody read: its gradient passes through, and the gain's is zero.
+  @Test(arguments: [false, true])
+  func onlyAFurtherOutputIsUsed(deferring: Bool) {
+    let leaves: [Leaf] = [.variable("x", [4, 3]), .variable("branch", [4, 3]), .parameter("gain", [3])]
+    let graph = Graph(leaves, on: device)
+    let inputs = ResidualNorm.Inputs(
+      x: graph.variable("x"), branches: [graph.variable("branch")], gain: graph.parameter("gain"),
+      epsilon: 0.1)
+    let (y, saved) = graph.tape.apply(ResidualNorm.self, inputs)
+    y.forget()
+    let output = graph.tape.apply(Addition.self, (saved.sum, saved.sum)).output
+    let dy = leaf("dy", [4, 3])
+    let work = graph.tape.backward(from: [(output, dy.variable.value)], deferring: deferring)
+    for item in work { item.run() }
+    let expected = dy.values.map { 2 * $0 }
+    #expect(graph.gradient(leaves[0]) == expected && graph.gradient(leaves[1]) == expected)
+    #expect(graph.gradient(leaves[2])!.allSatisfy { $0 == 0 })
+  }
+
+  /// The stream's gradient is overwritten where it lies only if nobody else reads it: not a root's.
+  @Test func theGradientOfARootIsKept() {
+    let leaves: [Leaf] = [.variable("x", [4, 3]), .parameter("gain", [3])]
+    let graph = Graph(leaves, on: device)
+    let inputs = ResidualNorm.Inputs(
+      x: graph.variable("x"), branches: [], gain: graph.parameter("gain"), epsilon: 0.1)
+    let (y, saved) = graph.tape.apply(ResidualNorm.self, inputs)
+    let (dy, ds) = (leaf("dy", [4, 3]), leaf("ds", [4, 3]))
+    graph.tape.backward(from: [(y, dy.variable.value), (saved.sum, ds.variable.value)])
+    #expect(ds.variable.value.numbers == ds.values && dy.variable.value.numbers == dy.values)
+    #expect(graph.gradient(leaves[0]) != ds.values)
+  }
+
   /// Without recording nothing is kept: the memory of an intermediate result returns at once.
   @Test func nothingIsKeptWithoutRecording() {
     let tape = Tape(on: device, isRecording: false)

@@ -21,8 +21,14 @@ struct OptimizerTests {
     let master = Tensor(shape, weights, on: device)
     return OptimizerSlot(
       parts: [(name: name, offset: 0, shape: shape)], master: master,
-      gradient: Tensor(shape, gradient, on: device),
+      gradient: accumulator(shape, gradient),
       compute: compute == .float32 ? master : Tensor(shape, compute, on: device))
+  }
+
+  private func accumulator(_ shape: [Int], _ values: [Float]) -> Accumulator {
+    let accumulator = Accumulator(shape, on: device)
+    accumulator.add(Tensor(shape, values, on: device))
+    return accumulator
   }
 
   private func slots(scale: Float) -> [OptimizerSlot] {
@@ -74,6 +80,22 @@ struct OptimizerTests {
     #expect(optimizer.gradientNorm() == 0)
   }
 
+  /// A parameter that received nothing in a step, after one in which it did, only decays, and its moments fade.
+  @Test func parametersWithoutGradient() {
+    let slots = slots(scale: 1)
+    let optimizer = Optimizer(slots, settings, moments: .float32)
+    optimizer.update(learningRate: 0, norm: 5, step: 1)
+    let moments = optimizer.namedTensors.map { Array($0.tensor.floats) }
+    optimizer.clearGradients()
+    slots[1].gradient.add(Tensor([2], [0, 2] as [Float], on: device))
+    let norm = optimizer.gradientNorm()
+    #expect(norm == 2)
+    optimizer.update(learningRate: 0, norm: 0, step: 2)
+    let faded = optimizer.namedTensors.map { Array($0.tensor.floats) }
+    #expect(faded[0][0] == 0.9 * moments[0][0] && faded[1][0] == 0.95 * moments[1][0])
+    #expect(faded[2][1] != 0.9 * moments[2][1])
+  }
+
   /// What lies between two steps is stored in the moments' type; what is computed with, in the weights' own.
   @Test(arguments: [DType.float32, .bfloat16])
   func momentsAreStoredInTheirType(_ type: DType) {
@@ -85,7 +107,7 @@ struct OptimizerTests {
     let roundings = type == .float32 ? 1e-6 : 1.0 / 256 + 1e-6
     var (m, v, weight) = (0.0, 0.0, 0.5)
     for (index, gradient) in [Float(0.3), -0.1].enumerated() {
-      slot.gradient.floats[0] = gradient
+      slot.gradient.sums.floats[0] = gradient
       optimizer.update(learningRate: 0.1, norm: 0.3, step: index + 1)
       (m, v) = (0.9 * m + 0.1 * Double(gradient), 0.95 * v + 0.05 * Double(gradient) * Double(gradient))
       let (mHat, vHat) = index == 0 ? (m / 0.1, v / 0.05) : (m / 0.19, v / 0.0975)
@@ -113,7 +135,7 @@ struct OptimizerTests {
     ]
     let master = Tensor.zeros([14], on: device)
     let slot = OptimizerSlot(
-      parts: parts, master: master, gradient: Tensor([14], gradient, on: device), compute: master)
+      parts: parts, master: master, gradient: accumulator([14], gradient), compute: master)
     return Optimizer([slots(scale: .nan)[1], slot, slots(scale: 1)[0]], settings, moments: .float32)
   }
 
@@ -137,12 +159,13 @@ struct OptimizerTests {
     let slots = slots(scale: 1)
     let optimizer = Optimizer(slots, settings, moments: .float32)
     optimizer.update(learningRate: 0, norm: 5, step: 1)
-    slots[0].gradient.floats[1] = .nan
+    slots[0].gradient.sums.floats[1] = .nan
     let moments = optimizer.namedTensors.map { Array($0.tensor.floats) }
     #expect(moments[0][0] != 0)
     optimizer.clearGradients()
-    #expect(slots.allSatisfy { $0.gradient.floats.allSatisfy { $0 == 0 } })
+    #expect(slots.allSatisfy { $0.gradient.isEmpty })
     #expect(optimizer.gradientNorm() == 0)
+    #expect(slots.allSatisfy { $0.gradient.sums.floats.allSatisfy { $0 == 0 } })
     #expect(optimizer.namedTensors.map { Array($0.tensor.floats) } == moments)
   }
 }

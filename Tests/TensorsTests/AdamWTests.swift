@@ -49,9 +49,10 @@ struct AdamWTests {
       var gradient = randomNumbers(count, "adamw gradient \(number)")
       gradient[0] = 0
       let expected = before.next(gradient, step: number)
-      adamW(
+      let arrays = AdamWArrays(
         master: master, gradient: Tensor([count], gradient, on: device), m: m, v: v, compute: compute,
-        step(number))
+        decays: true)
+      adamW([arrays], step(number))
       #expect(firstDifference(master, expected.p, roundings: 8) == nil, "weights, step \(number)")
       #expect(firstDifference(m, expected.m, roundings: 3) == nil, "m, step \(number)")
       #expect(firstDifference(v, expected.v, roundings: 4) == nil, "v, step \(number)")
@@ -68,7 +69,9 @@ struct AdamWTests {
     let (m, v) = (
       Tensor.zeros([count], kernel.dtype, on: device), Tensor.zeros([count], kernel.dtype, on: device)
     )
-    adamW(master: master, gradient: Tensor.zeros([count], on: device), m: m, v: v, compute: master, step(1))
+    let gradient = Tensor.zeros([count], on: device)
+    adamW(
+      [AdamWArrays(master: master, gradient: gradient, m: m, v: v, compute: master, decays: true)], step(1))
     let kept = 1 - Double(Self.learningRate) * Double(Self.decay)
     #expect(firstDifference(master, weights.doubles.map { $0 * kept }, roundings: 2) == nil)
     #expect(m.numbers.allSatisfy { $0 == 0 } && v.numbers.allSatisfy { $0 == 0 })
@@ -79,11 +82,43 @@ struct AdamWTests {
     let device = try Device(threads: 1)
     let master = Tensor([1], [0] as [Float], on: device)
     let (m, v) = (Tensor([1], [1] as [Float], on: device), Tensor([1], [4] as [Float], on: device))
+    let gradient = Tensor([1], [0] as [Float], on: device)
     adamW(
-      master: master, gradient: Tensor([1], [0] as [Float], on: device), m: m, v: v, compute: master,
+      [AdamWArrays(master: master, gradient: gradient, m: m, v: v, compute: master, decays: true)],
       step(1_000_000))
     // −lr · β1 / √(4 β2)
     let expected = -0.01 * 0.9 / (4 * 0.95).squareRoot()
     #expect(firstDifference(master, [expected], roundings: 8) == nil)
+  }
+
+  /// Many parameters in one loop: none, one and several pieces of 2¹⁶ elements; each as if it were alone.
+  @Test(arguments: Kernel.all)
+  func manyParametersAtOnce(_ kernel: Kernel) throws {
+    let device = try kernel.device()
+    func parameters() -> [AdamWArrays] {
+      [1, 0, 1 << 16, 37, 1 << 17 + 5].enumerated().map { i, count in
+        let master = Sample([count], .float32, "many weights \(i)").tensor(on: device)
+        return AdamWArrays(
+          master: master, gradient: Sample([count], .float32, "many gradients \(i)").tensor(on: device),
+          m: .zeros([count], kernel.dtype, on: device), v: .zeros([count], kernel.dtype, on: device),
+          compute: i == 3 ? master : Tensor([count], .bfloat16, on: device), decays: i % 2 == 0)
+      }
+    }
+    let (together, alone) = (parameters(), parameters())
+    adamW(together, step(1))
+    for one in alone { adamW([one], step(1)) }
+    for (i, (found, expected)) in zip(together, alone).enumerated() {
+      #expect(found.master.numbers == expected.master.numbers, "\(i)")
+      #expect(found.m.numbers == expected.m.numbers && found.v.numbers == expected.v.numbers, "\(i)")
+      #expect(found.compute.numbers == expected.compute.numbers, "\(i)")
+    }
+    // From zero moments the first step is lr · sign(g), beside the decay.
+    let (last, first) = (together[3], Sample([37], .float32, "many weights 3"))
+    let gradient = last.gradient.numbers
+    let expected = (0..<37).map { i -> Double in
+      let g = Double(gradient[i]) * Double(Self.gradientScale)
+      return first[i] - Double(Self.learningRate) * g / (g.magnitude + Double(Self.epsilon))
+    }
+    #expect(firstDifference(last.master, expected, roundings: 16) == nil, "a gain does not decay")
   }
 }

@@ -48,10 +48,12 @@ struct DeterminismTests {
     results.keep("add", add(x, x))
     let norm = rmsNorm(x, gain: gain, epsilon: 1e-6)
     results.keep("RMSNorm y", norm.y)
-    results.keep("RMSNorm dx", rmsNormInputGradient(norm.y, x, gain: gain, rstd: norm.rstd))
-    let dgain = Tensor.zeros([257], on: device)
-    rmsNormGainGradient(norm.y, x, rstd: norm.rstd, addingTo: dgain)
-    results.keep("RMSNorm dgain", dgain)
+    let dnorm = rmsNormGradient(norm.y, x, gain: gain, rstd: norm.rstd, residual: x)
+    results.keep("RMSNorm dx", dnorm.dx)
+    results.keep("RMSNorm dgain", dnorm.dgain)
+    let residual = residualNorm(x, [norm.y], gain: gain, epsilon: 1e-6)
+    results.keep("residual RMSNorm s", residual.sum)
+    results.keep("residual RMSNorm y", residual.y)
     let a = swiglu(h, weight: weights)
     results.keep("SwiGLU a", a)
     let gradient = swigluGradient(a, h, weight: weights)
@@ -60,7 +62,8 @@ struct DeterminismTests {
     results.keep("to float", x.converted(to: .float32))
     let long = inputs.long.tensor(on: device)
     results.keep("to bfloat16", long.converted(to: .bfloat16))
-    results.keep("sum of squares", Tensor([1], [Float(long.sumOfSquares())], on: device))
+    results.keep(
+      "sum of squares", Tensor([1], [Float(sumOfSquares([long, h.converted(to: .float32)]))], on: device))
     long.scale(by: 0.37)
     results.keep("scale", long)
   }
@@ -71,9 +74,13 @@ struct DeterminismTests {
     results.keep("gather", gatherRows(x, index))
     results.keep("combine", combineRows(x, positions: index.reshaped([275, 4])))
     let sum = Tensor.zeros([113, 257], on: device)
-    scatterAddRows(x, ids: inputs.ids, into: sum)
+    scatterAddRows(x, ids: index, into: sum)
     results.keep("scatter add", sum)
-    results.keep("columns", columns(x, from: 5, width: 130))
+    scatterAddRows(x, ids: index, into: sum, accumulate: false)
+    results.keep("scatter overwriting", sum)
+    let (left, right) = splitColumns(x, at: 130)
+    results.keep("split", right)
+    results.keep("join", joinColumns(right, left))
   }
 
   private func products(_ inputs: Inputs, _ device: Device, _ results: inout Results) {
@@ -108,7 +115,7 @@ struct DeterminismTests {
     let compute = Tensor([count], .bfloat16, on: device)
     for step in 1...2 {
       adamW(
-        master: master, gradient: gradient, m: m, v: v, compute: compute,
+        [AdamWArrays(master: master, gradient: gradient, m: m, v: v, compute: compute, decays: true)],
         AdamWStep(
           learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, gradientScale: 0.3,
           step: step))

@@ -93,8 +93,8 @@ struct MemoryPoolTests {
         sequences: 2, queries: 150, keys: 150, heads: 5, nope: 8, rope: 6, value: 6, scale: 0.3,
         interleaved: true)
       let table = RotaryTable(positions: 150, frequencies: [1, 0.1, 0.01], magnitude: 1, on: device)
-      let q = columns(y, from: 0, width: 70)
-      let kr = columns(y, from: 0, width: 6)
+      let q = y.copied()
+      let kr = splitColumns(y, at: 6).left
       let (o, normalizers) = attention(q, y, kr, shape, table)
       _ = attentionGradient(o, q, y, kr, o: o, normalizers: normalizers, shape, table)
       _ = crossEntropyHead(

@@ -3,22 +3,37 @@ import Testing
 
 /// Whole-array kernels.
 struct ReductionsTests {
-  /// Below and above the 2¹⁸ elements that are summed at once. Sums are float64: n roundings of 2⁻⁵³ at most.
-  @Test(arguments: Device.supportedLevels(), [0, 1, 17, 1000, 1 << 18 + 3])
-  func sumOfSquares(level: String, count: Int) throws {
+  /// Below and above the 2¹⁶ elements that are summed at once. Sums are float64: n roundings of 2⁻⁵³ at most.
+  @Test(arguments: Device.supportedLevels(), [0, 1, 17, 1000, 1 << 16 + 3])
+  func squares(level: String, count: Int) throws {
     let device = try Device(threads: 2, level: level)
     let x = randomNumbers(count, "sum of squares", scale: 1e18)
     let expected = x.reduce(0.0) { $0 + Double($1) * Double($1) }
-    let found = Tensor([count], x, on: device).sumOfSquares()
-    #expect(abs(found - expected) <= expected * Double(count) * 0x1p-53)
+    let tensor = Tensor([count], x, on: device)
+    #expect(abs(sumOfSquares([tensor]) - expected) <= expected * Double(count) * 0x1p-53)
+    let three = Tensor([1], [3] as [Float], on: device)
+    let found = sumOfSquares([three, tensor, three])
+    #expect(abs(found - expected - 18) <= (expected + 18) * Double(count + 2) * 0x1p-53)
+    #expect(sumOfSquares([]) == 0)
+  }
+
+  @Test(arguments: Device.supportedLevels(), [0, 1, 1003])
+  func weightedSum(level: String, count: Int) throws {
+    let device = try Device(threads: 2, level: level)
+    let (x, w) = (Sample([count], .float32, "weighed"), Sample([count], .float32, "weights"))
+    let plain = x.doubles.reduce(0, +)
+    let weighed = (0..<count).reduce(0.0) { $0 + x[$1] * w[$1] }
+    let tensor = x.tensor(on: device)
+    #expect(abs(tensor.sum() - plain) <= 1e-11)
+    #expect(abs(tensor.sum(weight: w.tensor(on: device)) - weighed) <= 1e-11)
   }
 
   @Test(arguments: Device.supportedLevels())
-  func sumOfSquaresKeepsNaN(level: String) throws {
+  func squaresKeepNaN(level: String) throws {
     let device = try Device(threads: 2, level: level)
     var x = randomNumbers(100, "NaN")
     x[77] = .nan
-    #expect(Tensor([100], x, on: device).sumOfSquares().isNaN)
+    #expect(sumOfSquares([Tensor([100], x, on: device)]).isNaN)
   }
 
   /// Every position in three blocks of 1024, the last one short, and each kind of value.

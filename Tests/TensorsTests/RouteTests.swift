@@ -128,4 +128,34 @@ struct RouteTests {
     let w = found.weights.numbers
     #expect(sorted.indices == [1, 2, 3] && sorted.weights == [w[0], w[2], w[1]])
   }
+
+  /// Rows by expert, in the order of the tokens; experts without a row; and the way back.
+  @Test(arguments: Device.supportedLevels())
+  func plan(level: String) throws {
+    let device = try Device(threads: 2, level: level)
+    let (tokens, selected, experts) = (50, 3, 9)
+    let chosen = (0..<tokens).flatMap { (t: Int) -> [Int32] in [Int32(t % 4), Int32(4 + t * t % 2), 7] }
+    let plan = RoutingPlan(Tensor([tokens, selected], chosen, on: device), experts: experts)
+    let slots = (0..<experts).flatMap { (e: Int) -> [Int] in chosen.indices.filter { Int(chosen[$0]) == e } }
+    #expect(plan.slots.elements(Int32.self).map(Int.init) == slots)
+    #expect(plan.tokens.elements(Int32.self).map(Int.init) == slots.map { $0 / selected })
+    #expect(plan.counts == (0..<experts).map { (e: Int) -> Int in chosen.count { Int($0) == e } })
+    #expect(plan.offsets.first == 0 && plan.offsets.last == tokens * selected)
+    let positions = plan.positions.elements(Int32.self)
+    #expect(slots.enumerated().allSatisfy { positions[$0.element] == $0.offset })
+  }
+
+  /// How many of a range of tokens chose each expert, and reached each device at least once.
+  @Test(arguments: Device.supportedLevels())
+  func countsOfExpertsAndDevices(level: String) throws {
+    let device = try Device(threads: 1, level: level)
+    let indices: [Int32] = [0, 1, 0, 5, 3, 2, 4, 0]
+    let selection = RouterSelection(
+      scores: Tensor([4, 6], on: device), indices: Tensor([4, 2], indices, on: device),
+      weights: Tensor([4, 2], on: device))
+    let all = selection.counts(tokens: 0..<4, experts: 6, devices: 3)
+    #expect(all.experts == [3, 1, 1, 1, 1, 1] && all.devices == [3, 1, 2])
+    let part = selection.counts(tokens: 1..<3, experts: 6, devices: 3)
+    #expect(part.experts == [1, 0, 1, 1, 0, 1] && part.devices == [1, 1, 1])
+  }
 }

@@ -39,44 +39,82 @@ struct RowsTests {
     #expect(firstDifference(found, expected, roundings: selected) == nil)
   }
 
-  /// Ids that repeat, ids that do not occur, and a sum that is not zero at the start.
-  @Test(arguments: Kernel.all)
-  func scatterAdd(_ kernel: Kernel) throws {
+  /// Ids that repeat, ids that do not occur (at both ends and between), and a sum that is not zero at the start: added
+  /// to, or overwritten.
+  @Test(arguments: Kernel.all, [true, false])
+  func scatterAdd(_ kernel: Kernel, accumulate: Bool) throws {
     let (width, device) = (21, try kernel.device())
-    let ids: [Int32] = [4, 9, 4, 0, 9, 9, 9, 2]
+    let ids: [Int32] = [4, 8, 4, 1, 8, 8, 8, 2]
     let (x, start) = (
       Sample([8, width], kernel.dtype, "scatter"), Sample([10, width], .float32, "scatter sum")
     )
-    var expected = start.doubles
+    var expected = accumulate ? start.doubles : [Double](repeating: 0, count: 10 * width)
     for (t, id) in ids.enumerated() {
       for i in 0..<width { expected[Int(id) * width + i] += x[t * width + i] }
     }
     let sum = start.tensor(on: device)
-    scatterAddRows(x.tensor(on: device), ids: ids, into: sum)
+    scatterAddRows(x.tensor(on: device), ids: Tensor([8], ids, on: device), into: sum, accumulate: accumulate)
     #expect(firstDifference(sum, expected, roundings: 4) == nil)
-    for untouched in [1, 3, 5] {
-      #expect(
-        Array(sum.floats[untouched * width..<(untouched + 1) * width])
-          == Array(start.values[untouched * width..<(untouched + 1) * width]))
+    for untouched in [0, 3, 5, 9] {
+      let row = untouched * width..<(untouched + 1) * width
+      #expect(Array(sum.floats[row]) == (accumulate ? Array(start.values[row]) : row.map { _ in 0 }))
     }
     let before = sum.numbers
-    scatterAddRows(Tensor([0, width], kernel.dtype, on: device), ids: [], into: sum)
-    #expect(sum.numbers == before)
+    let none = Tensor([0, width], kernel.dtype, on: device)
+    scatterAddRows(none, ids: Tensor([0], .int32, on: device), into: sum, accumulate: accumulate)
+    #expect(sum.numbers == (accumulate ? before : before.map { _ in 0 }))
+  }
+
+  /// The sort by id takes one pass for every 11 bits of the largest id: one, two and three of them.
+  @Test(arguments: Device.supportedLevels(), [3, 2047, 2048, 5_000_000])
+  func scatterAddSortsAnyIds(level: String, largest: Int) throws {
+    let (device, rows) = (try Device(threads: 2, level: level), 700)
+    let ids = (0..<rows).map { Int32($0 == 123 ? largest : $0 * 7919 % (largest + 1)) }
+    // Float32 sums in the order of the rows: another order would give other bits.
+    let x = randomNumbers(rows, "scatter ids")
+    var expected = [Int32: Float]()
+    for (id, value) in zip(ids, x) { expected[id, default: 0] += value }
+    let sum = Tensor([largest + 1, 1], on: device)
+    scatterAddRows(
+      Tensor([rows, 1], x, on: device), ids: Tensor([rows], ids, on: device), into: sum, accumulate: false)
+    for (id, value) in expected { #expect(sum.floats[Int(id)] == value, "id \(id)") }
+    let others = sum.floats.count { $0 != 0 }
+    #expect(others == expected.values.count { $0 != 0 })
   }
 
   @Test(arguments: Kernel.all)
-  func columnBlocks(_ kernel: Kernel) throws {
-    let (rows, width, device) = (5, 17, try kernel.device())
-    let x = Sample([rows, width], kernel.dtype, "columns")
-    let cut = columns(x.tensor(on: device), from: 3, width: 9)
-    #expect(cut.numbers == (0..<rows).flatMap { t in (3..<12).map { x.values[t * width + $0] } })
-    // Back into another place of a larger matrix; the other columns stay.
-    let target = Sample([rows, 12], kernel.dtype, "columns target")
-    let y = target.tensor(on: device)
-    copyColumns(cut, from: 1, into: y, at: 4, width: 2)
-    let expected = (0..<rows).flatMap { t in
-      (0..<12).map { $0 == 4 || $0 == 5 ? x.values[t * width + $0] : target.values[t * 12 + $0] }
+  func mask(_ kernel: Kernel) throws {
+    let (width, device) = (13, try kernel.device())
+    let x = Sample([4, width], kernel.dtype, "mask")
+    let keeps = [false, true, true, false]
+    let expected = x.values.enumerated().map { keeps[$0.offset / width] ? $0.element : 0 }
+    #expect(maskRows(x.tensor(on: device), keeps).numbers == expected)
+  }
+
+  @Test(arguments: Device.supportedLevels())
+  func indicesOutside(level: String) throws {
+    let device = try Device(threads: 1, level: level)
+    let values = (0..<100).map { Int32($0 % 7) }
+    let index = Tensor([100], values, on: device)
+    #expect(index.firstOutside(7) == nil && index.firstOutside(6) == 6)
+    for place in [0, 1, 50, 99] {
+      for bad in [-1, 7, Int32.min, .max] {
+        index.elements(Int32.self)[place] = bad
+        #expect(index.firstOutside(7) == place)
+      }
+      index.elements(Int32.self)[place] = values[place]
     }
-    #expect(y.numbers == expected)
+    #expect(Tensor([0], .int32, on: device).firstOutside(1) == nil)
+  }
+
+  @Test(arguments: Kernel.all, [1, 3, 16])
+  func columnBlocks(_ kernel: Kernel, width: Int) throws {
+    let (rows, device) = (5, try kernel.device())
+    let x = Sample([rows, 17], kernel.dtype, "columns")
+    let (left, right) = splitColumns(x.tensor(on: device), at: width)
+    #expect(left.shape == [rows, width] && right.shape == [rows, 17 - width])
+    #expect(left.numbers == (0..<rows).flatMap { t in (0..<width).map { x.values[t * 17 + $0] } })
+    #expect(right.numbers == (0..<rows).flatMap { t in (width..<17).map { x.values[t * 17 + $0] } })
+    #expect(joinColumns(left, right).numbers == x.values)
   }
 }

@@ -7,21 +7,23 @@ package enum Embedding: Operation {
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [] }
 
-  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Void) {
+  /// Saves the ids as a tensor.
+  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Tensor) {
     let weight = inputs.weight.value
-    let vocabulary = weight.rows
-    for (t, id) in inputs.ids.enumerated() where id < 0 || Int(id) >= vocabulary {
-      preconditionFailure("token \(id) at \(t) is outside of the vocabulary of \(vocabulary)")
+    let ids = Tensor([inputs.ids.count], inputs.ids, on: weight.device)
+    if let t = ids.firstOutside(weight.rows) {
+      preconditionFailure("token \(inputs.ids[t]) at \(t) is outside of the vocabulary of \(weight.rows)")
     }
-    return (gatherRows(weight, Tensor([inputs.ids.count], inputs.ids, on: weight.device)), ())
+    return (gatherRows(weight, ids), ids)
   }
 
   package static func inputGradient(
-    _ dy: Tensor, _ inputs: Inputs, _ saved: Void
+    _ dy: Tensor, _ inputs: Inputs, _ ids: Tensor
   ) -> (gradients: [Tensor], carried: Void) { ([], ()) }
 
   /// `dW[id_t] += dy_t`, sums in float32.
-  package static func weightGradient(_ dy: Tensor, _ inputs: Inputs, _ saved: Void, _ carried: Void) {
-    scatterAddRows(dy, ids: inputs.ids, into: inputs.weight.gradient)
+  package static func weightGradient(_ dy: Tensor, _ inputs: Inputs, _ ids: Tensor, _ carried: Void) {
+    let (dWeight, accumulate) = inputs.weight.gradientSums.takeTarget()
+    scatterAddRows(dy, ids: ids, into: dWeight, accumulate: accumulate)
   }
 }

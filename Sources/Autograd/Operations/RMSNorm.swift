@@ -14,15 +14,15 @@ package enum RMSNorm: Operation {
     return (y, rstd)
   }
 
-  /// `dx = rstd · (g dy − x rstd² mean(g dy x))`
+  /// `dx = rstd · (g dy − x rstd² mean(g dy x))`; `dgain = Σ_t dy x rstd` comes from the same pass over dy and x.
   package static func inputGradient(
     _ dyTD: Tensor, _ inputs: Inputs, _ rstd: Tensor
-  ) -> (gradients: [Tensor], carried: Void) {
-    ([rmsNormInputGradient(dyTD, inputs.x.value, gain: inputs.gain.master, rstd: rstd)], ())
+  ) -> (gradients: [Tensor], carried: Tensor) {
+    let (dx, dgain) = rmsNormGradient(dyTD, inputs.x.value, gain: inputs.gain.master, rstd: rstd)
+    return ([dx], dgain)
   }
 
-  /// `dgain += Σ_t dy x rstd`
-  package static func weightGradient(_ dyTD: Tensor, _ inputs: Inputs, _ rstd: Tensor, _ carried: Void) {
-    rmsNormGainGradient(dyTD, inputs.x.value, rstd: rstd, addingTo: inputs.gain.gradient)
+  package static func weightGradient(_ dyTD: Tensor, _ inputs: Inputs, _ rstd: Tensor, _ dgain: Tensor) {
+    inputs.gain.gradientSums.add(dgain)
   }
 }

@@ -8,19 +8,10 @@ package enum RowMask: Operation {
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Void) {
-    (masked(inputs.x.value, inputs.keeps), ())
+    (maskRows(inputs.x.value, inputs.keeps), ())
   }
 
   package static func inputGradient(
     _ dy: Tensor, _ inputs: Inputs, _ saved: Void
-  ) -> (gradients: [Tensor], carried: Void) { ([masked(dy, inputs.keeps)], ()) }
-
-  private static func masked(_ x: Tensor, _ keeps: [Bool]) -> Tensor {
-    precondition(x.rows == keeps.count, "a mask of \(keeps.count) rows for \(x.shape)")
-    let y = x.copied()
-    for (row, keep) in keeps.enumerated() where !keep {
-      y.view(at: row * y.columns, [y.columns]).fillWithZeros()
-    }
-    return y
-  }
+  ) -> (gradients: [Tensor], carried: Void) { ([maskRows(dy, inputs.keeps)], ()) }
 }

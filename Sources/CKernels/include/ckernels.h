@@ -57,14 +57,15 @@ typedef struct {
 /// Kernels whose arrays `x`, `y`, … are of one storage type.
 typedef struct {
   /// y = x · rstd · gain, rstd = 1 / sqrt(mean(x²) + epsilon).
-  void (*rms_norm)(const void *x, size_t ldx, const float *gain, void *y, size_t ldy, float *rstd, size_t rows,
-                   size_t width, float epsilon);
-  /// dx = rstd · (g·dy − x · rstd² · mean(g·dy·x)).
-  void (*rms_norm_input_gradient)(const void *dy, const void *x, const float *gain, const float *rstd, void *dx,
-                                  size_t rows, size_t width);
-  /// dgain[c] += Σ_rows dy·x·rstd for the columns begin..<end of rows that are `width` wide.
-  void (*rms_norm_gain_gradient)(const void *dy, const void *x, const float *rstd, float *dgain, size_t rows,
-                                 size_t width, size_t begin, size_t end);
+  void (*rms_norm)(const void *x, const float *gain, void *y, float *rstd, size_t rows, size_t width,
+                   float epsilon);
+  /// s = x + a + b, rounded once, b may be NULL; then rms_norm of s.
+  void (*residual_norm)(const void *x, const void *a, const void *b, void *s, const float *gain, void *y,
+                        float *rstd, size_t rows, size_t width, float epsilon);
+  /// dx = residual + rstd · (g·dy − x · rstd² · mean(g·dy·x)), where residual may be NULL or dx itself;
+  /// dgain = Σ_rows dy·x·rstd.
+  void (*rms_norm_gradient)(const void *dy, const void *x, const float *gain, const float *rstd,
+                            const void *residual, void *dx, float *dgain, size_t rows, size_t width);
   /// a = weight[row] · silu(h[:, :I]) · h[:, I:]; weight may be NULL (then 1).
   void (*swiglu)(const void *h, const float *weight, void *a, size_t rows, size_t inner);
   /// dh from da; also, where not NULL, the recomputed a, and dweight[row] = Σ da · silu(gate) · up.
@@ -75,8 +76,12 @@ typedef struct {
   void (*gather_rows)(const void *x, const int32_t *index, void *y, size_t rows, size_t width);
   /// y[t] = Σ_k x[position[t·K + k]].
   void (*combine_rows)(const void *x, const int32_t *position, void *y, size_t rows, size_t selected, size_t width);
-  /// sum[id] += Σ of the rows x[token[i]], begin ≤ i < end (tokens that share one id).
-  void (*sum_rows)(const void *x, const int32_t *token, size_t begin, size_t end, float *sum, size_t width);
+  /// y[r] = x[r] where keep[r], else 0.
+  void (*mask_rows)(const void *x, const bool *keep, void *y, size_t rows, size_t width);
+  /// sum[id[t]] += x[t] for the runs begin..<end of what sort_by_id gave. Unless `accumulate`, sum [ids, width] holds
+  /// anything: all runs together overwrite every row, those of ids that do not occur with zeros.
+  void (*scatter_rows)(const void *x, const int32_t *id, const int32_t *order, const int32_t *start, size_t runs,
+                       size_t begin, size_t end, bool accumulate, float *sum, size_t ids, size_t width);
   /// Copies columns between matrices of different row lengths.
   void (*copy_columns)(const void *x, size_t ldx, void *y, size_t ldy, size_t rows, size_t width);
   void (*to_float)(const void *x, float *y, size_t count);
@@ -90,8 +95,10 @@ typedef struct {
   /// Copies `width` columns to and from a float32 matrix.
   void (*pack_float)(const void *x, size_t ldx, float *y, size_t ldy, size_t rows, size_t width);
   void (*unpack_float)(const float *y, size_t ldy, void *x, size_t ldx, size_t rows, size_t width);
-  /// One AdamW step; master and gradient float32, the moments of this storage type.
-  void (*adamw)(float *master, const float *gradient, void *m, void *v, size_t count, const hadal_adamw_scalars *s);
+  /// One AdamW step; master and gradient float32, the moments of this storage type. compute receives the new values
+  /// as bfloat16; it may be NULL.
+  void (*adamw)(float *master, const float *gradient, void *m, void *v, void *compute, size_t count,
+                const hadal_adamw_scalars *s);
 } hadal_typed_kernels;
 
 typedef struct {
@@ -125,10 +132,26 @@ typedef struct {
   /// s'_i = s_i / Σ_j s_j added up over rows into sum [E] (float64); and the raw top-K counted into count [E].
   void (*router_statistics)(const float *scores, size_t rows, const hadal_router_settings *settings, double *sum,
                             int64_t *count);
+  /// Adds up how often each expert is in index [rows, K], and in how many rows each run of `group` experts is.
+  void (*count_selected)(const int32_t *index, size_t rows, size_t selected, size_t group, ptrdiff_t *experts,
+                         ptrdiff_t *groups);
+  /// Sorts the selections expert [rows, K] stably by expert: offset [E + 1] of each expert's rows, token and slot
+  /// (place in expert) of each row, position [rows, K] of each selection.
+  void (*sort_by_expert)(const int32_t *expert, size_t rows, size_t selected, size_t experts, ptrdiff_t *offset,
+                         int32_t *token, int32_t *slot, int32_t *position);
+  /// order [count]: the places of id (not negative) sorted stably by id; start [count + 1]: where the run of each
+  /// distinct id begins, and the end. Returns the number of runs. scratch [count].
+  size_t (*sort_by_id)(const int32_t *id, size_t count, int32_t *order, int32_t *scratch, int32_t *start);
+  /// The first index that is negative or not below limit, or count.
+  size_t (*first_outside)(const int32_t *index, size_t count, int32_t limit);
   void (*add_float)(const float *a, float *y, size_t count);
+  /// y = Σ_b x[b·ldx ..< b·ldx + count], added in the order of b.
+  void (*sum_blocks)(const float *x, size_t ldx, size_t blocks, float *y, size_t count);
   void (*scale_float)(float *x, float factor, size_t count);
   /// Σ x² in float64.
   double (*sum_of_squares)(const float *x, size_t count);
+  /// Σ weight·x in float64; weight may be NULL (then 1).
+  double (*weighted_sum)(const float *x, const float *weight, size_t count);
   /// Index of the first value that is NaN or infinite, or count.
   size_t (*first_non_finite)(const float *x, size_t count);
   /// index[r] = the column of the largest value of row r; ties go to the first.

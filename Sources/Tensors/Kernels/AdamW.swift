@@ -36,23 +36,54 @@ private func power(_ base: Double, _ exponent: Int) -> Double {
   return result
 }
 
-/// One AdamW step on a float32 master copy; `m` and `v` float32 or bfloat16. `compute`, when it is other memory than
-/// the master, receives the new value in its own type.
-package func adamW(
-  master: Tensor, gradient: Tensor, m: Tensor, v: Tensor, compute: Tensor, _ step: AdamWStep
-) {
-  let device = master.device
-  let (kernel, width) = (device.typed(m.dtype).adamw!, m.dtype.byteCount)
-  let scalars = step.scalars
-  let (p, g, mp, vp) = (master.floats.baseAddress!, gradient.floats.baseAddress!, m.pointer, v.pointer)
-  let output = compute.pointer == master.pointer ? nil : compute
-  device.workers.forEachRange(master.count, grain: elementGrain) { range in
-    let first = range.lowerBound
-    withUnsafePointer(to: scalars) {
-      kernel(p + first, g + first, mp + first * width, vp + first * width, range.count, $0)
+/// The arrays of one parameter that AdamW works on, all of one shape.
+package struct AdamWArrays {
+  /// float32.
+  package let master, gradient: Tensor
+  /// float32 or bfloat16.
+  package let m, v: Tensor
+  /// Receives the new values; bfloat16, or the memory of the master itself.
+  package let compute: Tensor
+  /// Whether the weights decay.
+  package let decays: Bool
+
+  package init(master: Tensor, gradient: Tensor, m: Tensor, v: Tensor, compute: Tensor, decays: Bool) {
+    (self.master, self.gradient, self.m, self.v) = (master, gradient, m, v)
+    (self.compute, self.decays) = (compute, decays)
+  }
+
+  fileprivate var output: Tensor? { compute.pointer == master.pointer ? nil : compute }
+
+  fileprivate var byteCount: Int {
+    3 * master.byteCount + 2 * (m.byteCount + v.byteCount) + (output?.byteCount ?? 0)
+  }
+
+  fileprivate func update(_ range: Range<Int>, _ scalars: UnsafePointer<hadal_adamw_scalars>) {
+    precondition(
+      output.map { $0.dtype == .bfloat16 } ?? true, "AdamW cannot write weights as \(compute.dtype)")
+    let (first, moment) = (range.lowerBound, m.dtype.byteCount)
+    master.device.typed(m.dtype).adamw(
+      master.floats.baseAddress! + first, gradient.floats.baseAddress! + first, m.pointer + first * moment,
+      v.pointer + first * moment, output.map { $0.pointer + first * DType.bfloat16.byteCount }, range.count,
+      scalars)
+  }
+}
+
+/// One AdamW step of many parameters in one loop. What has been read is in registers until all that follows from it
+/// is written: each array passes once.
+package func adamW(_ arrays: [AdamWArrays], _ step: AdamWStep) {
+  guard let device = arrays.first?.master.device else { return }
+  let pieces = ArrayPieces(arrays.map(\.master.count))
+  let decaying = step.scalars
+  var constant = decaying
+  constant.decay = 1
+  let scalars = [constant, decaying]
+  device.measured("AdamW", bytes: arrays.reduce(0) { $0 + $1.byteCount }) {
+    scalars.withUnsafeBufferPointer { scalars in
+      device.workers.forEach(pieces.count) { i in
+        let (array, range) = pieces[i]
+        arrays[array].update(range, scalars.baseAddress! + (arrays[array].decays ? 1 : 0))
+      }
     }
-    guard let output else { return }
-    device.typed(output.dtype).from_float(
-      p + first, output.pointer + first * output.dtype.byteCount, range.count)
   }
 }

@@ -42,8 +42,7 @@ package func crossEntropyHead(
     dh.view(at: begin * width, [count, width]).convert(from: matmul(dLogits, weight, .nn))
     _ = matmul(dLogits, h, .tn, addingTo: dWeight)
   }
-  let objective = zip(losses.floats, scale.floats).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-  return CrossEntropyResult(losses: losses, objective: objective, inputGradient: dh)
+  return CrossEntropyResult(losses: losses, objective: losses.sum(weight: scale), inputGradient: dh)
 }
 
 private func softmaxLoss(
@@ -52,9 +51,11 @@ private func softmaxLoss(
   let (device, width) = (logits.device, logits.columns)
   let (label, factor) = (labels.elements(Int32.self).baseAddress!, scale.floats.baseAddress!)
   let (x, loss) = (logits.floats.baseAddress!, losses.floats.baseAddress!)
-  device.forEachRows(logits.rows, width: width) { range in
-    let first = range.lowerBound
-    device.kernels.pointee.cross_entropy(
-      x + first * width, range.count, width, label + first, factor + first, gradient, loss + first)
+  device.measured("softmax loss", bytes: (gradient ? 2 : 1) * logits.byteCount) {
+    device.forEachRows(logits.rows, width: width) { range in
+      let first = range.lowerBound
+      device.kernels.pointee.cross_entropy(
+        x + first * width, range.count, width, label + first, factor + first, gradient, loss + first)
+    }
   }
 }

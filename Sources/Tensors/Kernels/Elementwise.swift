@@ -14,46 +14,11 @@ package func add(_ a: Tensor, _ b: Tensor, into y: Tensor) {
     "add: \(a.shape) \(a.dtype), \(b.shape) \(b.dtype) into \(y.shape) \(y.dtype)")
   let (kernel, width) = (a.device.typed(a.dtype).add!, a.dtype.byteCount)
   let (ap, bp, yp) = (a.pointer, b.pointer, y.pointer)
-  a.device.workers.forEachRange(a.count, grain: elementGrain) { range in
-    let offset = range.lowerBound * width
-    kernel(ap + offset, bp + offset, yp + offset, range.count)
-  }
-}
-
-/// Root mean square normalization of rows: `y = x · rstd · gain`, statistics in float32.
-/// - Returns: `y [T, D]` and `rstd [T]`, float32.
-package func rmsNorm(_ xTD: Tensor, gain: Tensor, epsilon: Float) -> (y: Tensor, rstd: Tensor) {
-  let (rows, width) = (xTD.rows, xTD.columns)
-  precondition(gain.count == width, "RMSNorm: gain \(gain.shape) for rows of \(width)")
-  let y = Tensor(xTD.shape, xTD.dtype, on: xTD.device)
-  let rstd = Tensor([rows], on: xTD.device)
-  let kernel = xTD.device.typed(xTD.dtype).rms_norm!
-  let (g, r) = (gain.floats.baseAddress, rstd.floats.baseAddress)
-  xTD.device.forEachRows(rows, width: width) { range in
-    let first = range.lowerBound
-    kernel(xTD.row(first), width, g, y.row(first), width, r! + first, range.count, width, epsilon)
-  }
-  return (y, rstd)
-}
-
-/// `dx` of ``rmsNorm(_:gain:epsilon:)``.
-package func rmsNormInputGradient(_ dyTD: Tensor, _ xTD: Tensor, gain: Tensor, rstd: Tensor) -> Tensor {
-  let dx = Tensor(xTD.shape, xTD.dtype, on: xTD.device)
-  let (kernel, width) = (xTD.device.typed(xTD.dtype).rms_norm_input_gradient!, xTD.columns)
-  let (g, r) = (gain.floats.baseAddress, rstd.floats.baseAddress)
-  xTD.device.forEachRows(xTD.rows, width: width) { range in
-    let first = range.lowerBound
-    kernel(dyTD.row(first), xTD.row(first), g, r! + first, dx.row(first), range.count, width)
-  }
-  return dx
-}
-
-/// `dgain [D] += Σ_t dy · x · rstd`. Threads share the columns: the order of each sum is fixed.
-package func rmsNormGainGradient(_ dyTD: Tensor, _ xTD: Tensor, rstd: Tensor, addingTo dgain: Tensor) {
-  let (kernel, width) = (xTD.device.typed(xTD.dtype).rms_norm_gain_gradient!, xTD.columns)
-  let (rows, r, sum) = (xTD.rows, rstd.floats.baseAddress, dgain.floats.baseAddress)
-  xTD.device.workers.forEachRange(width, grain: max(64, elementGrain / max(rows, 1))) { range in
-    kernel(dyTD.pointer, xTD.pointer, r, sum, rows, width, range.lowerBound, range.upperBound)
+  a.device.measured("add", bytes: 3 * y.byteCount) {
+    a.device.workers.forEachRange(a.count, grain: elementGrain) { range in
+      let offset = range.lowerBound * width
+      kernel(ap + offset, bp + offset, yp + offset, range.count)
+    }
   }
 }
 
@@ -62,9 +27,11 @@ package func swiglu(_ hR2I: Tensor, weight: Tensor? = nil) -> Tensor {
   let inner = hR2I.columns / 2
   let a = Tensor([hR2I.rows, inner], hR2I.dtype, on: hR2I.device)
   let (kernel, w) = (hR2I.device.typed(hR2I.dtype).swiglu!, weight?.floats.baseAddress)
-  hR2I.device.forEachRows(hR2I.rows, width: inner) { range in
-    let first = range.lowerBound
-    kernel(hR2I.row(first), w.map { $0 + first }, a.row(first), range.count, inner)
+  hR2I.device.measured("SwiGLU", bytes: hR2I.byteCount + a.byteCount + (weight?.byteCount ?? 0)) {
+    hR2I.device.forEachRows(hR2I.rows, width: inner) { range in
+      let first = range.lowerBound
+      kernel(hR2I.row(first), w.map { $0 + first }, a.row(first), range.count, inner)
+    }
   }
   return a
 }
@@ -79,11 +46,14 @@ package func swigluGradient(
   let dweight = weight.map { _ in Tensor([hR2I.rows], on: hR2I.device) }
   let kernel = hR2I.device.typed(hR2I.dtype).swiglu_gradient!
   let (w, dw) = (weight?.floats.baseAddress, dweight?.floats.baseAddress)
-  hR2I.device.forEachRows(hR2I.rows, width: 2 * inner) { range in
-    let first = range.lowerBound
-    kernel(
-      daRI.row(first), hR2I.row(first), w.map { $0 + first }, dh.row(first), a?.row(first),
-      dw.map { $0 + first }, range.count, inner)
+  let bytes = 2 * dh.byteCount + daRI.byteCount + (a?.byteCount ?? 0) + 2 * (weight?.byteCount ?? 0)
+  hR2I.device.measured("SwiGLU gradient", bytes: bytes) {
+    hR2I.device.forEachRows(hR2I.rows, width: 2 * inner) { range in
+      let first = range.lowerBound
+      kernel(
+        daRI.row(first), hR2I.row(first), w.map { $0 + first }, dh.row(first), a?.row(first),
+        dw.map { $0 + first }, range.count, inner)
+    }
   }
   return (dh, dweight, a)
 }

@@ -39,6 +39,10 @@ package struct RouterSelection {
   package let indices: Tensor
   /// `[T, K]`, float32.
   package let weights: Tensor
+
+  package init(scores: Tensor, indices: Tensor, weights: Tensor) {
+    (self.scores, self.indices, self.weights) = (scores, indices, weights)
+  }
 }
 
 /// Scores, selection and weights: DeepSeek-V3 equations 12 to 16 (and V2's variant).
@@ -49,13 +53,15 @@ package func route(logits: Tensor, bias: Tensor, _ settings: RouterSettings) -> 
   let weights = Tensor([tokens, settings.selected], on: device)
   let (scores, index) = (logits.copied(), indices.elements(Int32.self).baseAddress!)
   let (s, w, b) = (scores.floats.baseAddress!, weights.floats.baseAddress!, bias.floats.baseAddress!)
-  device.forEachRows(tokens, width: settings.experts * settings.selected) { range in
-    var c = settings.kernel
-    let (first, rows) = (range.lowerBound, range.count)
-    let row = s + first * settings.experts
-    device.kernels.pointee.router_scores(row, rows, &c)
-    device.kernels.pointee.router_select(
-      row, b, rows, &c, index + first * settings.selected, w + first * settings.selected)
+  device.measured("route", bytes: 2 * scores.byteCount + indices.byteCount + weights.byteCount) {
+    device.forEachRows(tokens, width: settings.experts * settings.selected) { range in
+      var c = settings.kernel
+      let (first, rows) = (range.lowerBound, range.count)
+      let row = s + first * settings.experts
+      device.kernels.pointee.router_scores(row, rows, &c)
+      device.kernels.pointee.router_select(
+        row, b, rows, &c, index + first * settings.selected, w + first * settings.selected)
+    }
   }
   return RouterSelection(scores: scores, indices: indices, weights: weights)
 }
@@ -69,17 +75,25 @@ package func routeGradient(
 ) -> Tensor {
   let (tokens, device) = (selection.scores.rows, selection.scores.device)
   let dLogits = Tensor([tokens, settings.experts], on: device)
-  let sequences = balance?.rows ?? 1
-  let length = tokens / sequences
+  let length = tokens / (balance?.rows ?? 1)
+  let (experts, selected) = (settings.experts, settings.selected)
   let (s, d) = (selection.scores.floats.baseAddress!, dLogits.floats.baseAddress!)
-  let (index, dw) = (selection.indices.elements(Int32.self).baseAddress!, dWeights.floats.baseAddress!)
-  device.workers.forEach(sequences) { sequence in
-    var c = settings.kernel
-    let (first, experts, selected) = (sequence * length, settings.experts, settings.selected)
-    device.kernels.pointee.router_gradient(
-      s + first * experts, index + first * selected, dw + first * selected,
-      balance.map { UnsafePointer($0.floats.baseAddress! + sequence * experts) }, length, &c,
-      d + first * experts)
+  let (index, dw) = (selection.indices.integers, dWeights.floats.baseAddress!)
+  let bytes = 2 * dLogits.byteCount + selection.indices.byteCount + dWeights.byteCount
+  device.measured("route gradient", bytes: bytes) {
+    device.forEachRows(tokens, width: experts) { range in
+      var c = settings.kernel
+      var first = range.lowerBound
+      while first < range.upperBound {
+        let sequence = first / length
+        let count = min((sequence + 1) * length, range.upperBound) - first
+        device.kernels.pointee.router_gradient(
+          s + first * experts, index + first * selected, dw + first * selected,
+          balance.map { UnsafePointer($0.floats.baseAddress! + sequence * experts) }, count, &c,
+          d + first * experts)
+        first += count
+      }
+    }
   }
   return dLogits
 }
@@ -102,14 +116,16 @@ package func routerStatistics(
     rawCounts: Array(repeating: 0, count: settings.experts))
   var all = Array(repeating: zero, count: sequences)
   let s = selection.scores.floats.baseAddress!
-  all.withUnsafeMutableBufferPointer { buffer in
-    let buffer = buffer
-    device.workers.forEach(sequences) { i in
-      var c = settings.kernel
-      var statistics = zero
-      device.kernels.pointee.router_statistics(
-        s + i * length * settings.experts, length, &c, &statistics.shares, &statistics.rawCounts)
-      buffer[i] = statistics
+  device.measured("router statistics", bytes: selection.scores.byteCount) {
+    all.withUnsafeMutableBufferPointer { buffer in
+      let buffer = buffer
+      device.workers.forEach(sequences) { i in
+        var c = settings.kernel
+        var statistics = zero
+        device.kernels.pointee.router_statistics(
+          s + i * length * settings.experts, length, &c, &statistics.shares, &statistics.rawCounts)
+        buffer[i] = statistics
+      }
     }
   }
   return all
@@ -118,19 +134,12 @@ package func routerStatistics(
 extension RouterSelection {
   /// How many of a range of tokens chose each expert, and how many reached each of `devices` equal runs of experts.
   package func counts(tokens: Range<Int>, experts: Int, devices: Int) -> (experts: [Int], devices: [Int]) {
-    let (selected, size) = (indices.columns, experts / devices)
-    let chosen = indices.elements(Int32.self)
     var counts = [Int](repeating: 0, count: experts)
     var visits = [Int](repeating: 0, count: devices)
-    var lastVisitor = [Int](repeating: -1, count: devices)
-    for t in tokens {
-      for k in 0..<selected {
-        let expert = Int(chosen[t * selected + k])
-        counts[expert] += 1
-        guard lastVisitor[expert / size] != t else { continue }
-        lastVisitor[expert / size] = t
-        visits[expert / size] += 1
-      }
+    let chosen = indices.integers + tokens.lowerBound * indices.columns
+    indices.device.measured("count selected", bytes: tokens.count * indices.columns * 4) {
+      indices.device.kernels.pointee.count_selected(
+        chosen, tokens.count, indices.columns, experts / devices, &counts, &visits)
     }
     return (counts, visits)
   }

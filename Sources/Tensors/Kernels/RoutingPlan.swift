@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// Where each routed copy of a token goes: rows sorted by expert, and the way back.
 package struct RoutingPlan {
   /// Rows of expert e: `offsets[e] ..< offsets[e + 1]`.
@@ -15,23 +17,17 @@ package struct RoutingPlan {
   /// Sorts by counting, stably: rows of one expert stand in the order of their tokens.
   /// - Parameter indices: `[T, K]` int32, the selected experts.
   package init(_ indices: Tensor, experts: Int) {
-    let (chosen, selected) = (indices.elements(Int32.self), indices.columns)
+    precondition(experts <= 1024, "\(experts) experts: the sort holds at most 1024")
+    let (count, device) = (indices.count, indices.device)
+    let tokens = Tensor([count], .int32, on: device)
+    let slots = Tensor([count], .int32, on: device)
+    let positions = Tensor(indices.shape, .int32, on: device)
     var offsets = [Int](repeating: 0, count: experts + 1)
-    for expert in chosen { offsets[Int(expert) + 1] += 1 }
-    for e in 0..<experts { offsets[e + 1] += offsets[e] }
-    self.offsets = offsets
-    tokens = Tensor([chosen.count], .int32, on: indices.device)
-    slots = Tensor([chosen.count], .int32, on: indices.device)
-    positions = Tensor(indices.shape, .int32, on: indices.device)
-    let (token, slot) = (tokens.elements(Int32.self), slots.elements(Int32.self))
-    let position = positions.elements(Int32.self)
-    for i in chosen.indices {
-      let expert = Int(chosen[i])
-      let row = offsets[expert]
-      offsets[expert] += 1
-      token[row] = Int32(i / selected)
-      slot[row] = Int32(i)
-      position[i] = Int32(row)
+    device.measured("routing plan", bytes: 4 * indices.byteCount) {
+      device.kernels.pointee.sort_by_expert(
+        indices.integers, indices.rows, indices.columns, experts, &offsets, tokens.integers, slots.integers,
+        positions.integers)
     }
+    (self.offsets, self.tokens, self.slots, self.positions) = (offsets, tokens, slots, positions)
   }
 }

@@ -5,8 +5,10 @@ package func gatherRows(_ x: Tensor, _ index: Tensor) -> Tensor {
   let y = Tensor([index.count, x.columns], x.dtype, on: x.device)
   let (kernel, width) = (x.device.typed(x.dtype).gather_rows!, x.columns)
   let indices = index.elements(Int32.self).baseAddress
-  x.device.forEachRows(index.count, width: width) { range in
-    kernel(x.pointer, indices! + range.lowerBound, y.row(range.lowerBound), range.count, width)
+  x.device.measured("gather rows", bytes: 2 * y.byteCount + index.byteCount) {
+    x.device.forEachRows(index.count, width: width) { range in
+      kernel(x.pointer, indices! + range.lowerBound, y.row(range.lowerBound), range.count, width)
+    }
   }
   return y
 }
@@ -16,44 +18,90 @@ package func combineRows(_ x: Tensor, positions: Tensor) -> Tensor {
   let (tokens, selected, width) = (positions.rows, positions.columns, x.columns)
   let y = Tensor([tokens, width], x.dtype, on: x.device)
   let (kernel, places) = (x.device.typed(x.dtype).combine_rows!, positions.elements(Int32.self).baseAddress)
-  x.device.forEachRows(tokens, width: width * selected) { range in
-    let first = range.lowerBound
-    kernel(x.pointer, places! + first * selected, y.row(first), range.count, selected, width)
+  x.device.measured("combine rows", bytes: (selected + 1) * y.byteCount + positions.byteCount) {
+    x.device.forEachRows(tokens, width: width * selected) { range in
+      let first = range.lowerBound
+      kernel(x.pointer, places! + first * selected, y.row(first), range.count, selected, width)
+    }
+  }
+  return y
+}
+
+/// `y[t] = x[t]` where `keeps[t]`, else 0.
+package func maskRows(_ x: Tensor, _ keeps: [Bool]) -> Tensor {
+  precondition(x.rows == keeps.count, "a mask of \(keeps.count) rows for \(x.shape)")
+  let y = Tensor(x.shape, x.dtype, on: x.device)
+  let (kernel, width) = (x.device.typed(x.dtype).mask_rows!, x.columns)
+  x.device.measured("mask rows", bytes: 2 * x.byteCount) {
+    keeps.withUnsafeBufferPointer { keeps in
+      x.device.forEachRows(x.rows, width: width) { range in
+        let first = range.lowerBound
+        kernel(x.row(first), keeps.baseAddress! + first, y.row(first), range.count, width)
+      }
+    }
   }
   return y
 }
 
 /// `sum[id[t]] += x[t]` without a dense intermediate: tokens are sorted by id, each id is one thread's.
-package func scatterAddRows(_ x: Tensor, ids: [Int32], into sum: Tensor) {
-  let order = ids.indices.sorted { (ids[$0], $0) < (ids[$1], $1) }.map(Int32.init)
-  var starts = order.indices.filter { $0 == 0 || ids[Int(order[$0])] != ids[Int(order[$0 - 1])] }
-  let (distinct, width) = (starts.count, x.columns)
-  starts.append(order.count)
-  let (kernel, target) = (x.device.typed(x.dtype).sum_rows!, sum.floats.baseAddress)
-  order.withUnsafeBufferPointer { tokens in
-    x.device.forEachRows(distinct, width: width * 4) { range in
-      for i in range {
-        let id = Int(ids[Int(tokens[starts[i]])])
-        kernel(x.pointer, tokens.baseAddress, starts[i], starts[i + 1], target! + id * width, width)
-      }
+/// - Parameters:
+///   - ids: `[T]` int32, checked by who made them.
+///   - accumulate: false when sum `[V, D]` holds anything and is to be overwritten, rows without a token by zeros.
+package func scatterAddRows(_ x: Tensor, ids: Tensor, into sum: Tensor, accumulate: Bool = true) {
+  let (count, width, device) = (ids.count, x.columns, x.device)
+  guard count > 0 else { return accumulate ? () : sum.fillWithZeros() }
+  let kernel = device.typed(x.dtype).scatter_rows!
+  let work = Tensor([3 * count + 1], .int32, on: device)
+  let (order, start) = (work.integers, work.integers + 2 * count)
+  device.measured("scatter add rows", bytes: x.byteCount + (accumulate ? 2 * x.byteCount : sum.byteCount)) {
+    let runs = device.kernels.pointee.sort_by_id(ids.integers, count, order, order + count, start)
+    device.forEachRows(runs, width: width * 4) { range in
+      kernel(
+        x.pointer, ids.integers, order, start, runs, range.lowerBound, range.upperBound, accumulate,
+        sum.floats.baseAddress, sum.rows, width)
     }
   }
 }
 
-/// Columns `begin..<begin + width` of x as a matrix of their own.
-package func columns(_ x: Tensor, from begin: Int, width: Int) -> Tensor {
-  let y = Tensor([x.rows, width], x.dtype, on: x.device)
-  copyColumns(x, from: begin, into: y, at: 0, width: width)
-  return y
+extension Tensor {
+  /// The first place of an int32 tensor that holds a number outside of 0..<limit; nil when there is none.
+  package func firstOutside(_ limit: Int) -> Int? {
+    let place = device.kernels.pointee.first_outside(integers, count, Int32(limit))
+    return place < count ? place : nil
+  }
 }
 
-/// Copies a block of columns between matrices with as many rows.
-package func copyColumns(_ x: Tensor, from begin: Int, into y: Tensor, at target: Int, width: Int) {
-  precondition(x.rows == y.rows && x.dtype == y.dtype, "copyColumns: \(x.shape) into \(y.shape)")
+/// `[left | right] = x`, each a matrix of its own.
+/// - Parameter width: the columns of left.
+package func splitColumns(_ x: Tensor, at width: Int) -> (left: Tensor, right: Tensor) {
+  precondition((1..<x.columns).contains(width), "a split of \(x.shape) after \(width) columns")
+  let left = Tensor([x.rows, width], x.dtype, on: x.device)
+  let right = Tensor([x.rows, x.columns - width], x.dtype, on: x.device)
   let (kernel, bytes) = (x.device.typed(x.dtype).copy_columns!, x.dtype.byteCount)
-  x.device.forEachRows(x.rows, width: width) { range in
-    let first = range.lowerBound
-    kernel(
-      x.row(first) + begin * bytes, x.columns, y.row(first) + target * bytes, y.columns, range.count, width)
+  x.device.measured("split columns", bytes: 2 * x.byteCount) {
+    x.device.forEachRows(x.rows, width: x.columns) { range in
+      let (row, count) = (x.row(range.lowerBound), range.count)
+      kernel(row, x.columns, left.row(range.lowerBound), width, count, width)
+      kernel(row + width * bytes, x.columns, right.row(range.lowerBound), right.columns, count, right.columns)
+    }
   }
+  return (left, right)
+}
+
+/// `[left | right]`, row by row.
+package func joinColumns(_ left: Tensor, _ right: Tensor) -> Tensor {
+  precondition(
+    left.rows == right.rows && left.dtype == right.dtype,
+    "\(left.shape) \(left.dtype) beside \(right.shape) \(right.dtype)")
+  let y = Tensor([left.rows, left.columns + right.columns], left.dtype, on: left.device)
+  let (kernel, bytes) = (left.device.typed(left.dtype).copy_columns!, left.dtype.byteCount)
+  left.device.measured("join columns", bytes: 2 * y.byteCount) {
+    left.device.forEachRows(y.rows, width: y.columns) { range in
+      let (first, count) = (range.lowerBound, range.count)
+      kernel(left.row(first), left.columns, y.row(first), y.columns, count, left.columns)
+      kernel(
+        right.row(first), right.columns, y.row(first) + left.columns * bytes, y.columns, count, right.columns)
+    }
+  }
+  return y
 }

@@ -1,4 +1,5 @@
 internal import CKernels
+internal import Foundation
 
 /// How many elements a range of work should have at least before it is worth another thread.
 let elementGrain = 1 << 14
@@ -29,15 +30,18 @@ extension Tensor {
 
   package func fillWithZeros() {
     let (base, width) = (pointer, dtype.byteCount)
-    device.workers.forEachRange(count, grain: 1 << 18) { range in
-      (base + range.lowerBound * width).initializeMemory(
-        as: UInt8.self, repeating: 0, count: range.count * width)
+    device.measured("fill with zeros", bytes: byteCount) {
+      device.workers.forEachRange(count, grain: 1 << 18) { range in
+        memset(base + range.lowerBound * width, 0, range.count * width)
+      }
     }
   }
 
   package func copied() -> Tensor {
     let copy = Tensor(shape, dtype, on: device)
-    copy.pointer.copyMemory(from: pointer, byteCount: byteCount)
+    device.measured("copy", bytes: 2 * byteCount) {
+      copy.pointer.copyMemory(from: pointer, byteCount: byteCount)
+    }
     return copy
   }
 
@@ -54,13 +58,15 @@ extension Tensor {
     precondition(source.count == count, "cannot convert \(source.shape) into \(shape)")
     let (to, from) = (dtype, source.dtype)
     let (out, input) = (pointer, source.pointer)
-    device.workers.forEachRange(count, grain: elementGrain) { range in
-      let (o, i) = (out + range.lowerBound * to.byteCount, input + range.lowerBound * from.byteCount)
-      switch (from, to) {
-      case (_, from): o.copyMemory(from: i, byteCount: range.count * to.byteCount)
-      case (.float32, _): device.typed(to).from_float(i.assumingMemoryBound(to: Float.self), o, range.count)
-      case (_, .float32): device.typed(from).to_float(i, o.assumingMemoryBound(to: Float.self), range.count)
-      default: preconditionFailure("no conversion from \(from) to \(to)")
+    device.measured("convert", bytes: byteCount + source.byteCount) {
+      device.workers.forEachRange(count, grain: elementGrain) { range in
+        let (o, i) = (out + range.lowerBound * to.byteCount, input + range.lowerBound * from.byteCount)
+        switch (from, to) {
+        case (_, from): o.copyMemory(from: i, byteCount: range.count * to.byteCount)
+        case (.float32, _): device.typed(to).from_float(i.assumingMemoryBound(to: Float.self), o, range.count)
+        case (_, .float32): device.typed(from).to_float(i, o.assumingMemoryBound(to: Float.self), range.count)
+        default: preconditionFailure("no conversion from \(from) to \(to)")
+        }
       }
     }
   }

@@ -13,9 +13,18 @@ func product(_ x: [Double], _ weight: [Double], inputs: Int) -> [Double] {
   }
 }
 
+/// A row divided by its root mean square, times the gain.
+private func normalized(_ row: ArraySlice<Double>, _ gain: [Double], epsilon: Double) -> [Double] {
+  let mean = row.reduce(0) { $0 + $1 * $1 } / Double(row.count)
+  return zip(row, gain).map { $0 / (mean + epsilon).squareRoot() * $1 }
+}
+
+/// The width of normalized rows.
+private let width = 19
+
 /// Linear maps, normalization and activation.
 extension OperationCase {
-  static var denseCases: [OperationCase] { [linear, oneByOne, rmsNorm, swiglu] }
+  static var denseCases: [OperationCase] { [linear, oneByOne, rmsNorm, swiglu] + residualNorms }
 
   private static var linear: OperationCase {
     OperationCase(
@@ -33,15 +42,39 @@ extension OperationCase {
 
   /// ε is large enough here to matter.
   private static var rmsNorm: OperationCase {
-    let width = 19
-    return OperationCase(
+    OperationCase(
       RMSNorm.self, leaves: [.variable("x", [6, width]), .parameter("gain", [width])], roundings: width + 8,
       inputs: { ($0.variable("x"), $0.parameter("gain"), 0.1) },
       reference: { x in
         (0..<6).flatMap { t in
-          let row = x["x"]![t * width..<(t + 1) * width]
-          let mean = row.reduce(0) { $0 + $1 * $1 } / Double(width)
-          return zip(row, x["gain"]!).map { $0 / (mean + Double(Float(0.1))).squareRoot() * $1 }
+          normalized(x["x"]![t * width..<(t + 1) * width], x["gain"]!, epsilon: Double(Float(0.1)))
+        }
+      })
+  }
+
+  /// With no branch, one and two; the norm alone, and the norm beside the sum from which the stream goes on.
+  private static var residualNorms: [OperationCase] {
+    (0...2).flatMap { branches in [false, true].map { residualNorm(branches: branches, sumIsUsed: $0) } }
+  }
+
+  private static func residualNorm(branches: Int, sumIsUsed: Bool) -> OperationCase {
+    let names = ["a", "b"].prefix(branches)
+    return OperationCase(
+      ResidualNorm.self, "\(branches) branches" + (sumIsUsed ? ", and the sum" : ""),
+      leaves: (["x"] + names).map { .variable($0, [6, width]) } + [.parameter("gain", [width])],
+      roundings: width + 10,
+      record: { graph in
+        let inputs = ResidualNorm.Inputs(
+          x: graph.variable("x"), branches: names.map(graph.variable), gain: graph.parameter("gain"),
+          epsilon: 0.1)
+        let (y, saved) = graph.tape.apply(ResidualNorm.self, inputs)
+        return sumIsUsed ? graph.tape.apply(Concatenation.self, (y, saved.sum)).output : y
+      },
+      reference: { x in
+        (0..<6).flatMap { t in
+          let row = (t * width..<(t + 1) * width).map { i in names.reduce(x["x"]![i]) { $0 + x[$1]![i] } }
+          let y = normalized(row[...], x["gain"]!, epsilon: Double(Float(0.1)))
+          return sumIsUsed ? y + row : y
         }
       })
   }

@@ -1,22 +1,31 @@
 import Autograd
 import Tensors
 
-/// Operations that move or add rows.
+/// Operations that move rows.
 extension OperationCase {
-  static var rowCases: [OperationCase] { [addition, columns, concatenation, rowMask, embedding] }
+  static var rowCases: [OperationCase] { [split, firstPart, concatenation, rowMask, embedding] }
 
-  private static var addition: OperationCase {
+  /// The parts, the other way round.
+  private static var split: OperationCase {
     OperationCase(
-      Addition.self, leaves: [.variable("a", [7, 11]), .variable("b", [7, 11])], roundings: 1,
-      inputs: { ($0.variable("a"), $0.variable("b")) },
-      reference: { x in zip(x["a"]!, x["b"]!).map { $0 + $1 } })
+      Split.self, "both parts", leaves: [.variable("x", [5, 13])], roundings: 1,
+      record: { graph in
+        let (y, saved) = graph.tape.apply(Split.self, (graph.variable("x"), 7))
+        return graph.tape.apply(Concatenation.self, (saved.rest, y)).output
+      },
+      reference: { x in
+        (0..<5).flatMap { (t: Int) -> [Double] in
+          let row = x["x"]![t * 13..<t * 13 + 13]
+          return Array(row.dropFirst(7)) + Array(row.prefix(7))
+        }
+      })
   }
 
-  private static var columns: OperationCase {
+  private static var firstPart: OperationCase {
     OperationCase(
-      Columns.self, leaves: [.variable("x", [5, 13])], roundings: 1,
-      inputs: { ($0.variable("x"), 3, 7) },
-      reference: { x in (0..<5).flatMap { t in (3..<10).map { x["x"]![t * 13 + $0] } } })
+      Split.self, "first part", leaves: [.variable("x", [5, 13])], roundings: 1,
+      inputs: { ($0.variable("x"), 7) },
+      reference: { x in (0..<5).flatMap { t in x["x"]![t * 13..<t * 13 + 7] } })
   }
 
   private static var concatenation: OperationCase {

@@ -26,13 +26,28 @@ struct OperationCase {
     extraReference: @escaping (Numbers) -> Double = { _ in 0 },
     inputs: @escaping (Graph) -> Op.Inputs, reference: @escaping (Numbers) -> [Double]
   ) {
-    (operation, title) = (Op.name, variant.isEmpty ? Op.name : "\(Op.name), \(variant)")
+    (operation, title) = (Op.name, Self.title(Op.name, variant))
     (self.leaves, self.roundings, self.upstream) = (leaves, roundings, upstream)
     record = { graph in
       let (output, saved) = graph.tape.apply(Op.self, inputs(graph))
       return (output, extra(saved))
     }
     (self.reference, self.extraReference) = (reference, extraReference)
+  }
+
+  /// An operation of several outputs: `record` says what becomes of them.
+  init<Op: Operation>(
+    _: Op.Type, _ variant: String, leaves: [Leaf], roundings: Int, record: @escaping (Graph) -> Variable,
+    reference: @escaping (Numbers) -> [Double]
+  ) {
+    (operation, title) = (Op.name, Self.title(Op.name, variant))
+    (self.leaves, self.roundings, upstream) = (leaves, roundings, nil)
+    self.record = { (record($0), 0) }
+    (self.reference, extraReference) = (reference, { _ in 0 })
+  }
+
+  private static func title(_ name: String, _ variant: String) -> String {
+    variant.isEmpty ? name : "\(name), \(variant)"
   }
 
   /// Every operation has at least one; a test holds this list against `allOperations`.
