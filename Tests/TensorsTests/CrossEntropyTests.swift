@@ -45,7 +45,7 @@ struct CrossEntropyTests {
     let dWeight = Tensor.zeros([Self.vocabulary, Self.width], on: device)
     let found = crossEntropyHead(
       h.tensor(on: device), weight.tensor(on: device), labels: Tensor([Self.rows], labels, on: device),
-      scale: scale.tensor(on: device), gradients: dWeight)
+      scale: scale.tensor(on: device), gradients: (dWeight, true))
     let float = Self.vocabulary + Self.width + 8
     #expect(firstDifference(found.losses, expected.losses, roundings: float) == nil, "losses")
     // The gradient of the logits is rounded as an activation is: in bfloat16 by 2⁻⁸ = 8 √n 2⁻²⁴ with n = 2²⁶.
@@ -64,7 +64,7 @@ struct CrossEntropyTests {
     let dWeight = Tensor.zeros([3, 1], on: device)
     let found = crossEntropyHead(
       h, weight, labels: Tensor([2], [1, 2] as [Int32], on: device),
-      scale: Tensor([2], [1, 1] as [Float], on: device), gradients: dWeight)
+      scale: Tensor([2], [1, 1] as [Float], on: device), gradients: (dWeight, false))
     #expect(found.losses.numbers == [500, 0])
     // Row 0: softmax is (1, 0, 0), so dh = 1 − 0.5; row 1 is right already.
     let dh = try #require(found.inputGradient).numbers

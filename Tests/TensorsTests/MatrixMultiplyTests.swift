@@ -8,10 +8,10 @@ struct MatrixMultiplyTests {
     var testDescription: String { "\(m) × \(n) × \(k)" }
   }
 
-  /// One element, odd sizes, and sizes that need several tiles (256 × 512) in one or both directions.
+  /// One element; odd sizes; panels and their last rows and columns; several blocks of columns, several runs of k.
   private static let sizes = [
-    Size(m: 1, n: 1, k: 1), Size(m: 3, n: 5, k: 7), Size(m: 1, n: 37, k: 130), Size(m: 257, n: 3, k: 9),
-    Size(m: 5, n: 1025, k: 3), Size(m: 300, n: 600, k: 5),
+    Size(m: 1, n: 1, k: 1), Size(m: 3, n: 5, k: 7), Size(m: 1, n: 37, k: 130), Size(m: 57, n: 33, k: 9),
+    Size(m: 33, n: 64, k: 97), Size(m: 5, n: 1025, k: 3), Size(m: 17, n: 31, k: 1061),
   ]
 
   private func shapes(_ layout: Layout, _ s: Size) -> (a: [Int], b: [Int]) {
@@ -46,74 +46,112 @@ struct MatrixMultiplyTests {
     return y
   }
 
-  @Test(arguments: [Layout.nt, .nn, .tn], sizes)
-  func products(_ layout: Layout, _ size: Size) throws {
-    let (device, shapes) = (try Device(threads: 2), shapes(layout, size))
-    let (a, b) = (Sample(shapes.a, .float32, "left"), Sample(shapes.b, .float32, "right"))
-    let expected = reference(a, b, layout, size)
-    let y = matmul(a.tensor(on: device), b.tensor(on: device), layout)
-    #expect(y.shape == [size.m, size.n])
-    #expect(firstDifference(y, expected, roundings: size.k) == nil)
-    let start = Sample([size.m, size.n], .float32, "start")
-    let sum = start.tensor(on: device)
-    let returned = matmul(a.tensor(on: device), b.tensor(on: device), layout, addingTo: sum)
-    #expect(returned.pointer == sum.pointer)
-    let added = zip(start.doubles, expected).map { $0 + $1 }
-    #expect(firstDifference(sum, added, roundings: size.k + 1) == nil, "accumulated")
+  @Test(arguments: Kernel.all, [Layout.nt, .nn, .tn])
+  func products(_ kernel: Kernel, _ layout: Layout) throws {
+    let device = try kernel.device()
+    for size in Self.sizes {
+      let shapes = shapes(layout, size)
+      let (a, b) = (Sample(shapes.a, kernel.dtype, "left"), Sample(shapes.b, kernel.dtype, "right"))
+      let (aT, bT, expected) = (a.tensor(on: device), b.tensor(on: device), reference(a, b, layout, size))
+      let y = matmul(aT, bT, layout)
+      #expect(y.shape == [size.m, size.n] && y.dtype == kernel.dtype)
+      #expect(firstDifference(y, expected, roundings: size.k) == nil, "\(size)")
+      let start = Sample([size.m, size.n], .float32, "start")
+      let sum = start.tensor(on: device)
+      let returned = matmul(aT, bT, layout, into: (sum, true))
+      #expect(returned.pointer == sum.pointer)
+      let added = zip(start.doubles, expected).map { $0 + $1 }
+      #expect(firstDifference(sum, added, roundings: size.k + 1) == nil, "\(size) accumulated")
+      matmul(aT, bT, layout, into: (sum, false))
+      #expect(firstDifference(sum, expected, roundings: size.k) == nil, "\(size) overwritten, not rounded")
+    }
   }
 
-  /// bfloat16 operands: products are exact in float32, the result is rounded once, or not at all when asked.
+  /// So long a k that its runs do not fit together, and a result that cannot hold their sums.
+  @Test(arguments: Kernel.all)
+  func longSums(_ kernel: Kernel) throws {
+    let (device, size) = (try kernel.device(), Size(m: 15, n: 35, k: 10_007))
+    for layout in [Layout.nt, .nn, .tn] {
+      let shapes = shapes(layout, size)
+      let (a, b) = (Sample(shapes.a, kernel.dtype, "left"), Sample(shapes.b, kernel.dtype, "right"))
+      let y = matmul(a.tensor(on: device), b.tensor(on: device), layout)
+      #expect(firstDifference(y, reference(a, b, layout, size), roundings: size.k) == nil, "\(layout)")
+    }
+  }
+
+  /// One operand rounded, the other not: the router reads activations and a float32 matrix.
   @Test(arguments: Device.supportedLevels(), [Layout.nt, .nn, .tn])
-  func bfloat16Products(level: String, _ layout: Layout) throws {
+  func mixedOperands(level: String, _ layout: Layout) throws {
     let (device, size) = (try Device(threads: 2, level: level), Size(m: 29, n: 35, k: 21))
     let shapes = shapes(layout, size)
-    let (a, b) = (Sample(shapes.a, .bfloat16, "left"), Sample(shapes.b, .bfloat16, "right"))
-    let (aT, bT, expected) = (a.tensor(on: device), b.tensor(on: device), reference(a, b, layout, size))
-    let rounded = matmul(aT, bT, layout)
-    #expect(rounded.dtype == .bfloat16)
-    #expect(firstDifference(rounded, expected, roundings: size.k) == nil)
-    let wide = matmul(aT, bT, layout, output: .float32)
-    #expect(wide.dtype == .float32)
-    #expect(firstDifference(wide, expected, roundings: size.k) == nil)
-    let sum = Tensor.zeros([size.m, size.n], on: device)
-    _ = matmul(aT, bT, layout, addingTo: sum)
-    #expect(firstDifference(sum, expected, roundings: size.k) == nil, "accumulated")
+    for (left, right) in [(DType.float32, DType.bfloat16), (.bfloat16, .float32)] {
+      let (a, b) = (Sample(shapes.a, left, "left"), Sample(shapes.b, right, "right"))
+      let y = matmul(a.tensor(on: device), b.tensor(on: device), layout, output: .float32)
+      #expect(
+        firstDifference(y, reference(a, b, layout, size), roundings: size.k) == nil, "\(left), \(right)")
+    }
   }
 
   /// Groups that are empty at the start, in the middle and at the end, and one larger than a tile.
   private static let offsets = [0, 0, 5, 5, 6, 280, 280]
 
-  @Test(arguments: [Layout.nt, .nn], [DType.float32, .bfloat16])
-  func groupedProducts(_ layout: Layout, _ dtype: DType) throws {
-    let (device, n, k) = (try Device(threads: 2), 11, 7)
-    let a = Sample([280, k], dtype, "grouped left")
-    let b = Sample(layout == .nt ? [6, n, k] : [6, k, n], dtype, "grouped right")
+  /// Rows of expert groups that are read where they stand: some twice, some never.
+  private static let gathered: [Int32] = (0..<280).map { (i: Int) -> Int32 in Int32((i * 37 + i / 9) % 150) }
+
+  private func gather(_ x: Sample) -> Sample {
+    let width = x.shape[1]
+    let rows = Self.gathered.flatMap { x.values[Int($0) * width..<(Int($0) + 1) * width] }
+    return Sample([Self.gathered.count, width], x.dtype, rows)
+  }
+
+  @Test(arguments: Kernel.all, [Layout.nt, .nn])
+  func groupedProducts(_ kernel: Kernel, _ layout: Layout) throws {
+    let (device, n, k) = (try kernel.device(), 41, 37)
+    let source = Sample([150, k], kernel.dtype, "grouped left")
+    let (a, index) = (gather(source), Tensor([280], Self.gathered, on: device))
+    let b = Sample(layout == .nt ? [6, n, k] : [6, k, n], kernel.dtype, "grouped right")
     let expected = (0..<6).flatMap { e in
       let rows = Self.offsets[e + 1] - Self.offsets[e]
       return reference(a, b, layout, Size(m: rows, n: n, k: k), aAt: Self.offsets[e] * k, bAt: e * n * k)
     }
-    let found = groupedMatmul(a.tensor(on: device), b.tensor(on: device), layout, offsets: Self.offsets)
-    #expect(found.shape == [280, n] && found.dtype == dtype)
+    let bT = b.tensor(on: device)
+    let found = groupedMatmul(a.tensor(on: device), bT, layout, offsets: Self.offsets)
+    #expect(found.shape == [280, n] && found.dtype == kernel.dtype)
     #expect(firstDifference(found, expected, roundings: k) == nil)
+    let inPlace = groupedMatmul(
+      source.tensor(on: device), gathering: index, bT, layout, offsets: Self.offsets)
+    #expect(inPlace.numbers == found.numbers, "gathered while packing")
   }
 
-  /// Each expert's gradient is added to what is there; an expert without rows keeps its own.
-  @Test(arguments: [DType.float32, .bfloat16])
-  func groupedWeightGradients(_ dtype: DType) throws {
-    let (device, m, n) = (try Device(threads: 2), 9, 13)
-    let (a, b) = (Sample([280, m], dtype, "Wgrad left"), Sample([280, n], dtype, "Wgrad right"))
+  /// Each expert's gradient is added to what is there; an expert without rows keeps its own, or gets zeros.
+  @Test(arguments: Kernel.all)
+  func groupedWeightGradients(_ kernel: Kernel) throws {
+    let (device, m, n) = (try kernel.device(), 39, 43)
+    let (aSource, bSource) = (
+      Sample([150, m], kernel.dtype, "Wgrad left"), Sample([150, n], kernel.dtype, "Wgrad right")
+    )
+    let (a, b, index) = (gather(aSource), gather(bSource), Tensor([280], Self.gathered, on: device))
     let start = Sample([6, m, n], .float32, "Wgrad start")
     let sums = (0..<6).flatMap { e in
       let (first, last) = (Self.offsets[e], Self.offsets[e + 1])
       return reference(a, b, .tn, Size(m: m, n: n, k: last - first), aAt: first * m, bAt: first * n)
     }
     let y = start.tensor(on: device)
-    groupedWeightGradient(a.tensor(on: device), b.tensor(on: device), offsets: Self.offsets, addingTo: y)
+    groupedWeightGradient(a.tensor(on: device), b.tensor(on: device), offsets: Self.offsets, into: (y, true))
     #expect(firstDifference(y, zip(start.doubles, sums).map { $0 + $1 }, roundings: 280) == nil)
     for empty in [0, 2, 5] {
       let range = empty * m * n..<(empty + 1) * m * n
       #expect(y.numbers[range] == start.values[range], "expert \(empty) has no rows")
     }
+    groupedWeightGradient(
+      a.tensor(on: device), bSource.tensor(on: device), gathering: (nil, index), offsets: Self.offsets,
+      into: (y, false))
+    #expect(firstDifference(y, sums, roundings: 280) == nil, "overwritten")
+    let again = Tensor.zeros([6, m, n], on: device)
+    groupedWeightGradient(
+      aSource.tensor(on: device), b.tensor(on: device), gathering: (index, nil), offsets: Self.offsets,
+      into: (again, true))
+    #expect(again.numbers == y.numbers, "gathered while packing")
   }
 
   @Test func noRowsGiveNoRows() throws {

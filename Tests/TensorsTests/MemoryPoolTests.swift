@@ -88,7 +88,7 @@ struct MemoryPoolTests {
       let weight = Sample([70, 130], .bfloat16, "steady weight").tensor(on: device)
       let y = matmul(x, weight, .nt)
       let dWeight = Tensor.zeros([70, 130], on: device)
-      _ = matmul(y, x, .tn, addingTo: dWeight)
+      matmul(y, x, .tn, into: (dWeight, true))
       let shape = AttentionShape(
         sequences: 2, queries: 150, keys: 150, heads: 5, nope: 8, rope: 6, value: 6, scale: 0.3,
         interleaved: true)
@@ -99,7 +99,7 @@ struct MemoryPoolTests {
       _ = attentionGradient(o, q, y, kr, o: o, normalizers: normalizers, shape, table)
       _ = crossEntropyHead(
         x, weight, labels: Tensor([300], [Int32](repeating: 3, count: 300), on: device),
-        scale: Tensor([300], [Float](repeating: 1, count: 300), on: device), gradients: dWeight)
+        scale: Tensor([300], [Float](repeating: 1, count: 300), on: device), gradients: (dWeight, true))
     }
     run()
     let (allocations, peak) = (device.pool.systemAllocations, device.pool.peakBytes)

@@ -24,16 +24,16 @@ package enum Experts: Operation {
 
   /// Of R = T·K rows: h `[R, 2I]`.
   package typealias Saved = Tensor
-  /// `dh [R, 2I]`, `a [R, I]`, `dy [R, D]`.
-  package typealias Carried = (dh: Tensor, a: Tensor, dyRows: Tensor)
+  /// `dh [R, 2I]`, `a [R, I]`.
+  package typealias Carried = (dh: Tensor, a: Tensor)
   package static let name = "experts"
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x, inputs.weights] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
     let plan = inputs.plan
-    let xRows = gatherRows(inputs.x.value, plan.tokens)
-    let h = groupedMatmul(xRows, inputs.gateUp.value, .nt, offsets: plan.offsets)
+    let h = groupedMatmul(
+      inputs.x.value, gathering: plan.tokens, inputs.gateUp.value, .nt, offsets: plan.offsets)
     let a = swiglu(h, weight: inputs.rowWeights)
     let yRows = groupedMatmul(a, inputs.down.value, .nt, offsets: plan.offsets)
     return (combineRows(yRows, positions: plan.positions), h)
@@ -43,21 +43,23 @@ package enum Experts: Operation {
     _ dy: Tensor, _ inputs: Inputs, _ h: Saved
   ) -> (gradients: [Tensor], carried: Carried) {
     let plan = inputs.plan
-    let dyRows = gatherRows(dy, plan.tokens)
-    let da = groupedMatmul(dyRows, inputs.down.value, .nn, offsets: plan.offsets)
+    let da = groupedMatmul(dy, gathering: plan.tokens, inputs.down.value, .nn, offsets: plan.offsets)
     let (dh, dweight, a) = swigluGradient(da, h, weight: inputs.rowWeights)
     guard let dweight, let a else { preconditionFailure("SwiGLU with a weight gives its gradient") }
     let dxRows = groupedMatmul(dh, inputs.gateUp.value, .nn, offsets: plan.offsets)
     let flat = plan.positions.reshaped([plan.positions.count])
     let dWeights = gatherRows(dweight.reshaped([dweight.count, 1]), flat).reshaped(inputs.weights.value.shape)
-    return ([combineRows(dxRows, positions: plan.positions), dWeights], (dh, a, dyRows))
+    return ([combineRows(dxRows, positions: plan.positions), dWeights], (dh, a))
   }
 
   /// `dW_down[e] += dy_eᵀ a_e`, `dW_gate_up[e] += dh_eᵀ x_e`
   package static func weightGradient(_ dy: Tensor, _ inputs: Inputs, _ h: Saved, _ carried: Carried) {
     let plan = inputs.plan
-    groupedWeightGradient(carried.dyRows, carried.a, offsets: plan.offsets, addingTo: inputs.down.gradient)
-    let xRows = gatherRows(inputs.x.value, plan.tokens)
-    groupedWeightGradient(carried.dh, xRows, offsets: plan.offsets, addingTo: inputs.gateUp.gradient)
+    groupedWeightGradient(
+      dy, carried.a, gathering: (plan.tokens, nil), offsets: plan.offsets,
+      into: inputs.down.gradientSums.takeTarget())
+    groupedWeightGradient(
+      carried.dh, inputs.x.value, gathering: (nil, plan.tokens), offsets: plan.offsets,
+      into: inputs.gateUp.gradientSums.takeTarget())
   }
 }

@@ -20,6 +20,6 @@ package enum Linear: Operation {
 
   /// `dW += dyᵀ x`
   package static func weightGradient(_ dyTN: Tensor, _ inputs: Inputs, _ saved: Void, _ carried: Void) {
-    _ = matmul(dyTN, inputs.x.value, .tn, addingTo: inputs.weight.gradient)
+    matmul(dyTN, inputs.x.value, .tn, into: inputs.weight.gradientSums.takeTarget())
   }
 }

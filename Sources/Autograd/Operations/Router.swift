@@ -34,7 +34,7 @@ package enum Router: Operation {
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
-    let logits = matmul(inputs.x.value.converted(to: .float32), inputs.gate.master, .nt)
+    let logits = matmul(inputs.x.value, inputs.gate.master, .nt, output: .float32)
     let selection = route(logits: logits, bias: inputs.bias, inputs.settings)
     let plan = RoutingPlan(selection.indices, experts: inputs.settings.experts)
     let balance = inputs.balance.evaluate(selection, inputs.settings)
@@ -49,7 +49,7 @@ package enum Router: Operation {
   ) -> (gradients: [Tensor], carried: Tensor) {
     let dLogits = routeGradient(
       saved.selection, dWeights: dWeights, balance: saved.slopes, inputs.settings)
-    let dx = matmul(dLogits, inputs.gate.master, .nn).converted(to: inputs.x.value.dtype)
+    let dx = matmul(dLogits, inputs.gate.master, .nn, output: inputs.x.value.dtype)
     return ([dx], dLogits)
   }
 
@@ -57,7 +57,6 @@ package enum Router: Operation {
   package static func weightGradient(
     _ dWeights: Tensor, _ inputs: Inputs, _ saved: Saved, _ dLogits: Tensor
   ) {
-    let x = inputs.x.value.converted(to: .float32)
-    _ = matmul(dLogits, x, .tn, addingTo: inputs.gate.gradient)
+    matmul(dLogits, inputs.x.value, .tn, into: inputs.gate.gradientSums.takeTarget())
   }
 }

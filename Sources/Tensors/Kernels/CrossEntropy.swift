@@ -18,29 +18,29 @@ private let logitsBudget = 1 << 22
 /// `h [T, D]`, `W [V, D]`; a negative label is ignored. Logits, softmax and sums in float32.
 /// - Parameters:
 ///   - scale: factor of each row's loss in the objective, `[T]` float32.
-///   - gradients: nil for the losses alone; else where `dW` is added (float32 `[V, D]`).
+///   - gradients: nil for the losses alone; else where `dW` goes (float32 `[V, D]`).
 package func crossEntropyHead(
-  _ hTD: Tensor, _ weightVD: Tensor, labels: Tensor, scale: Tensor, gradients dWeight: Tensor?
+  _ hTD: Tensor, _ weightVD: Tensor, labels: Tensor, scale: Tensor, gradients target: ProductTarget?
 ) -> CrossEntropyResult {
   let (rows, width, vocabulary) = (hTD.rows, hTD.columns, weightVD.rows)
   let device = hTD.device
   let losses = Tensor([rows], on: device)
-  let dh = dWeight.map { _ in Tensor(hTD.shape, hTD.dtype, on: device) }
+  let dh = target.map { _ in Tensor(hTD.shape, hTD.dtype, on: device) }
   let chunk = max(64, logitsBudget / vocabulary)
-  // Widened once, not for each product of each chunk.
-  let weight = weightVD.converted(to: .float32)
+  var target = target
   for begin in stride(from: 0, to: rows, by: chunk) {
     let count = min(chunk, rows - begin)
     let h = hTD.view(at: begin * width, [count, width])
-    let logits = matmul(h, weight, .nt, output: .float32)
+    let logits = matmul(h, weightVD, .nt, output: .float32)
     softmaxLoss(
       logits, labels.view(at: begin, [count]), scale.view(at: begin, [count]),
       losses.view(at: begin, [count]), gradient: dh != nil)
-    guard let dh, let dWeight else { continue }
+    guard let dh, let into = target else { continue }
     // The logits have become their gradient; from here on it is rounded as an activation is.
     let dLogits = logits.converted(to: hTD.dtype)
-    dh.view(at: begin * width, [count, width]).convert(from: matmul(dLogits, weight, .nn))
-    _ = matmul(dLogits, h, .tn, addingTo: dWeight)
+    matmul(dLogits, weightVD, .nn, into: (dh.view(at: begin * width, [count, width]), false))
+    matmul(dLogits, h, .tn, into: into)
+    target = (into.sums, true)
   }
   return CrossEntropyResult(losses: losses, objective: losses.sum(weight: scale), inputGradient: dh)
 }

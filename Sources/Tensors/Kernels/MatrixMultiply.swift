@@ -15,65 +15,86 @@ package enum Layout: Sendable {
   }
 }
 
+/// Where a product goes: an array that it is added to, or whose elements it all overwrites.
+package typealias ProductTarget = (sums: Tensor, accumulate: Bool)
+
 /// `y = a b` in the given layout; sums in float32.
 ///
 /// - Parameters:
 ///   - output: how y is stored; a's type when nil.
-///   - accumulator: a float32 matrix that the product is added to, and that is returned.
+///   - target: where y goes, and whether it is added there (float32 only); a new tensor when nil.
+@discardableResult
 package func matmul(
-  _ a: Tensor, _ b: Tensor, _ layout: Layout, output: DType? = nil, addingTo accumulator: Tensor? = nil
+  _ a: Tensor, _ b: Tensor, _ layout: Layout, output: DType? = nil, into target: ProductTarget? = nil
 ) -> Tensor {
   guard let size = layout.sizes((a.rows, a.columns), (b.rows, b.columns)) else {
     preconditionFailure("matmul \(layout): inner sizes differ: \(a.shape) \(b.shape)")
   }
   precondition(size.k > 0, "matmul \(layout): nothing to sum: \(a.shape) \(b.shape)")
-  let y = accumulator ?? Tensor([size.m, size.n], output ?? a.dtype, on: a.device)
+  let y = target?.sums ?? Tensor([size.m, size.n], output ?? a.dtype, on: a.device)
   precondition(y.count == size.m * size.n, "matmul \(layout): \(y.shape) is not [\(size.m), \(size.n)]")
   let product = Product(
     a: 0, b: 0, y: 0, m: size.m, n: size.n, k: size.k, lda: a.columns, ldb: b.columns, ldy: size.n)
-  multiply([product], a, b, into: y, layout, accumulate: accumulator != nil)
+  multiply([product], a, b, into: (y, target?.accumulate ?? false), layout)
   return y
 }
 
 /// A product for each expert: rows `offsets[e]..<offsets[e + 1]` of `a [R, K]` with `b[e]`, giving `y [R, N]`.
 /// Layouts: `.nt` with `b [E, N, K]` (Fprop), `.nn` with `b [E, K, N]` (Dgrad). Empty groups are fine.
-package func groupedMatmul(_ a: Tensor, _ b: Tensor, _ layout: Layout, offsets: [Int]) -> Tensor {
+/// - Parameter gathering: `[R]` int32: row r is `a[gathering[r]]`, read where it stands; nil for `a[r]`.
+package func groupedMatmul(
+  _ a: Tensor, gathering: Tensor? = nil, _ b: Tensor, _ layout: Layout, offsets: [Int]
+) -> Tensor {
   let (rows, columns) = (b.shape[1], b.shape[2])
   let (n, k) = layout == .nt ? (rows, columns) : (columns, rows)
   precondition(layout != .tn && a.columns == k, "groupedMatmul \(layout): \(a.shape) \(b.shape)")
-  let y = Tensor([a.rows, n], a.dtype, on: a.device)
+  let y = Tensor([gathering?.count ?? a.rows, n], a.dtype, on: a.device)
+  let index = gathering?.elements(Int32.self).baseAddress.map { UnsafePointer($0) }
   let products = (0..<b.shape[0]).map { e in
     Product(
-      a: offsets[e] * k, b: e * n * k, y: offsets[e] * n, m: offsets[e + 1] - offsets[e], n: n, k: k,
-      lda: k, ldb: columns, ldy: n)
+      a: index == nil ? offsets[e] * k : 0, b: e * n * k, y: offsets[e] * n, m: offsets[e + 1] - offsets[e],
+      n: n,
+      k: k, lda: k, ldb: columns, ldy: n, aRows: index.map { $0 + offsets[e] })
   }
-  multiply(products, a, b, into: y, layout, accumulate: false)
+  withExtendedLifetime(gathering) { multiply(products, a, b, into: (y, false), layout) }
   return y
 }
 
-/// Wgrad of experts: `y[e] += a[rows of e]ᵀ b[rows of e]`, with `a [R, M]`, `b [R, N]`, `y [E, M, N]` float32.
-package func groupedWeightGradient(_ a: Tensor, _ b: Tensor, offsets: [Int], addingTo y: Tensor) {
+/// Wgrad of experts: `y[e] (+)= a[rows of e]ᵀ b[rows of e]`, with `a [R, M]`, `b [R, N]`, `y [E, M, N]` float32.
+/// - Parameter rows: `[R]` int32 for a and for b: row r is that of this number, read where it stands; nil for r.
+package func groupedWeightGradient(
+  _ a: Tensor, _ b: Tensor, gathering rows: (a: Tensor?, b: Tensor?) = (nil, nil), offsets: [Int],
+  into target: ProductTarget
+) {
   let (m, n) = (a.columns, b.columns)
-  precondition(y.shape[1...] == [m, n] && a.rows == b.rows, "Wgrad: \(a.shape) \(b.shape) into \(y.shape)")
-  let products = (0..<y.shape[0]).map { e in
-    Product(
-      a: offsets[e] * m, b: offsets[e] * n, y: e * m * n, m: m, n: n, k: offsets[e + 1] - offsets[e],
-      lda: m, ldb: n, ldy: n)
+  precondition(
+    target.sums.shape[1...] == [m, n] && (rows.a?.count ?? a.rows) == (rows.b?.count ?? b.rows),
+    "Wgrad: \(a.shape) \(b.shape) into \(target.sums.shape)")
+  let address = { (index: Tensor?) in
+    index?.elements(Int32.self).baseAddress.map { UnsafePointer<Int32>($0) }
   }
-  multiply(products, a, b, into: y, .tn, accumulate: true)
+  let (aRows, bRows) = (address(rows.a), address(rows.b))
+  let products = (0..<target.sums.shape[0]).map { e in
+    Product(
+      a: aRows == nil ? offsets[e] * m : 0, b: bRows == nil ? offsets[e] * n : 0, y: e * m * n, m: m, n: n,
+      k: offsets[e + 1] - offsets[e], lda: m, ldb: n, ldy: n, aRows: aRows.map { $0 + offsets[e] },
+      bRows: bRows.map { $0 + offsets[e] })
+  }
+  withExtendedLifetime(rows) { multiply(products, a, b, into: target, .tn) }
 }
 
 /// Every matrix product of the project comes through here.
 private func multiply(
-  _ products: [Product], _ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulate: Bool
+  _ products: [Product], _ a: Tensor, _ b: Tensor, into target: ProductTarget, _ layout: Layout
 ) {
+  let (y, accumulate) = target
   precondition(!accumulate || y.dtype == .float32, "only float32 is accumulated, not \(y.dtype)")
-  let flops = products.reduce(0) { $0 + $1.flops }
+  // An expert without rows adds nothing, but overwrites with zeros.
+  let products = products.filter { $0.m > 0 && $0.n > 0 && ($0.k > 0 || !accumulate) }
   y.device.measured(
     "matmul \(layout)", .gemm, bytes: a.byteCount + b.byteCount + y.byteCount * (accumulate ? 2 : 1),
-    flops: flops
+    flops: products.reduce(0) { $0 + $1.flops }
   ) {
-    let products = products.filter { $0.n > 0 && ($0.k > 0 || !accumulate) }
     let loop = ProductLoop(products, a, b, into: y, layout, accumulates: accumulate)
     guard loop.leavesSumsInY, y.dtype != .float32 else { return loop.run() }
     let sums = Tensor(y.shape, on: y.device)

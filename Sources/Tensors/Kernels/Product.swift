@@ -45,7 +45,7 @@ struct Blocking {
     let (panel, bytes) = (Int(kernels.columns), kernels.elementBytes)
     runs = max(1, (product.k + Self.run - 1) / Self.run)
     // A multiple of every kernel's unit.
-    runLength = min(Self.run, ((product.k + runs - 1) / runs + 31) / 32 * 32)
+    runLength = max(32, min(Self.run, ((product.k + runs - 1) / runs + 31) / 32 * 32))
     let panels = (product.n + panel - 1) / panel
     let fitting = Self.budget / (runLength * runs * panel * bytes)
     let isNarrow = fitting < (repacksA ? 8 : 2)

@@ -67,9 +67,9 @@ struct GEMMCase {
   @discardableResult
   func run() -> Tensor {
     let layout = kind.layout
-    guard isGrouped else { return matmul(left, right, layout, addingTo: sum) }
+    guard isGrouped else { return matmul(left, right, layout, into: sum.map { ($0, true) }) }
     guard let sum else { return groupedMatmul(left, right, layout, offsets: offsets) }
-    groupedWeightGradient(left, right, offsets: offsets, addingTo: sum)
+    groupedWeightGradient(left, right, offsets: offsets, into: (sum, true))
     return sum
   }
 }
