@@ -95,10 +95,6 @@ private func multiply(
     "matmul \(layout)", .gemm, bytes: a.byteCount + b.byteCount + y.byteCount * (accumulate ? 2 : 1),
     flops: products.reduce(0) { $0 + $1.flops }
   ) {
-    let loop = ProductLoop(products, a, b, into: y, layout, accumulates: accumulate)
-    guard loop.leavesSumsInY, y.dtype != .float32 else { return loop.run() }
-    let sums = Tensor(y.shape, on: y.device)
-    ProductLoop(products, a, b, into: sums, layout, accumulates: false).run()
-    y.convert(from: sums)
+    ProductLoop(a, b, into: y, layout, accumulates: accumulate).run(products)
   }
 }

@@ -1,124 +1,193 @@
 internal import CKernels
 
-/// Computes products on all threads, with the panel kernels of one kind of operand.
+/// Computes products on all threads, with the panel kernels for their operands.
+///
+/// B is packed first: by the thread that computes the columns, just before it needs them, where that thread has rows
+/// enough to be worth it (experts; a large product on few threads); else by all threads together, into memory that
+/// they share.
 struct ProductLoop {
   private let kernels: hadal_product_kernels
   private let layout: Layout
   private let a, b, y: Tensor
   private let accumulates: Bool
-  private let products: [Product]
-  private let blockings: [Blocking]
+
+  /// Rows of an item that stay together: few enough that items come out even, and that their float32 sums fit beside
+  /// packed B in the second-level cache.
+  private static let itemRows = 256
+  /// What the shared packed columns may take, in bytes.
+  private static let sharedBytes = 16 << 20
+  /// The most rows that one packing of a block serves, and the fewest that make it worth a thread's own.
+  private static let ownRows = 256...1024
 
   /// - Parameter accumulates: add to y, which is float32 then.
-  init(_ products: [Product], _ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool) {
-    let kernels = y.device.products(a.dtype, b.dtype)
-    (self.kernels, self.layout, self.a, self.b, self.y) = (kernels, layout, a, b, y)
-    (self.products, self.accumulates) = (products, accumulates)
-    blockings = products.map { product in
-      Blocking(product, kernels, repacksA: layout == .tn || a.storageType != kernels.element)
+  init(_ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool) {
+    (self.layout, self.a, self.b, self.y) = (layout, a, b, y)
+    self.accumulates = accumulates
+    kernels = y.device.products(a.dtype, b.dtype)
+  }
+
+  func run(_ products: [Product]) {
+    if products.count == 1, products[0].m < Self.ownRows.lowerBound * y.device.workers.threads {
+      runShared(products[0])
+    } else if !products.isEmpty {
+      runOwn(products)
     }
   }
 
-  /// Whether a sum is left in y between two visits, which only float32 can hold.
-  var leavesSumsInY: Bool { blockings.contains { !$0.keepsB } }
+  // MARK: - Columns packed together
 
-  func run() {
-    let device = y.device
-    let items = ProductItem.items(
-      products, blockings, panel: Int(kernels.rows), threads: device.workers.threads)
-    // What each thread works with: packed B, a panel of A, and the sums of a panel that y cannot hold.
-    let bytes = kernels.elementBytes
-    let (bBytes, aBytes) = (Blocking.budget + 4096, rowsTogether * Blocking.run * bytes)
-    let cBytes = rowsTogether * Blocking.widest * 4
-    let stride = (bBytes + aBytes + cBytes + 4095) / 4096 * 4096
-    let scratch = Tensor([device.workers.threads, stride / 4], on: device)
-    var packed = [Int](repeating: -1, count: device.workers.threads)
-    packed.withUnsafeMutableBufferPointer { packed in
-      let packed = packed
-      device.workers.forEach(items.count) { i, thread in
-        let base = scratch.pointer + thread * stride
-        let work = Buffers(b: base, a: base + bBytes, c: base + bBytes + aBytes)
-        let tag = items[i].product << 32 | items[i].column
-        run(items[i], work, isPacked: packed[thread] == tag)
-        packed[thread] = blockings[items[i].product].keepsB ? tag : -1
+  private func runShared(_ product: Product) {
+    let blocking = Blocking(product, kernels, within: Self.sharedBytes)
+    let together = max(1, Self.sharedBytes / blocking.blockBytes)
+    let workers = y.device.workers
+    let shared = Tensor([max(Self.sharedBytes, blocking.blockBytes) / 4], on: y.device)
+    let scratch = ThreadScratch(aBytes: aBytes, cBytes: cBytes(rows: itemRows, blocking), on: y.device)
+    for first in stride(from: 0, to: blocking.blocks, by: together) {
+      let blocks = first..<min(blocking.blocks, first + together)
+      let place = { (block: Int, run: Int) in
+        shared.pointer + (block - first) * blocking.blockBytes + run * blocking.runBytes
+      }
+      workers.forEach(blocks.count * blocking.runs) { i in
+        let (block, run) = (first + i / blocking.runs, i % blocking.runs)
+        pack(product, blocking, block, run, into: place(block, run))
+      }
+      let parts = parts(of: product.m, blocks: blocks.count, threads: workers.threads)
+      workers.forEach(blocks.count * parts.count) { i, thread in
+        // Those that share columns side by side: they stay in the thread's cache.
+        let item = ProductItem(product: 0, block: first + i / parts.count, rows: parts[i % parts.count])
+        let work = scratch.buffers(thread)
+        for run in 0..<blocking.runs {
+          multiply(product, blocking, item, run, UnsafeRawPointer(place(item.block, run)), work)
+        }
+        roundSums(product, blocking, item, work)
       }
     }
   }
+
+  /// Rows in parts of at most ``itemRows``, so many that the threads come out even.
+  private func parts(of rows: Int, blocks: Int, threads: Int) -> [Range<Int>] {
+    let panel = Int(kernels.rows)
+    var count = max((rows + itemRows - 1) / itemRows, min(rows / (4 * panel), 4 * threads / blocks))
+    while count * blocks < 8 * threads, count * blocks % threads != 0, count * panel < rows { count += 1 }
+    return ProductItem.parts(of: rows, panel: panel, count: count)
+  }
+
+  private var itemRows: Int { Self.itemRows / Int(kernels.rows) * Int(kernels.rows) }
+
+  // MARK: - Columns packed by the thread that needs them
+
+  private func runOwn(_ products: [Product]) {
+    let workers = y.device.workers
+    let blockings = products.map { product in
+      let blocking = Blocking(product, kernels, within: .max)
+      // Sums that y cannot hold from one run to the next take as much of the cache as packed B does.
+      return buffersSums(blocking)
+        ? Blocking(product, kernels, widest: Blocking.widestBlock / 2, within: .max) : blocking
+    }
+    let most = blockings.contains(where: buffersSums) ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound
+    let total = zip(products, blockings).reduce(0) { $0 + $1.0.m * $1.1.blocks }
+    var items: [ProductItem] = []
+    for (index, (product, blocking)) in zip(products, blockings).enumerated() {
+      let target = min(most, max(Self.ownRows.lowerBound, total / (4 * workers.threads)))
+      var count = (product.m + target - 1) / target
+      if products.count == 1 {
+        count = (product.m + most - 1) / most
+        while count * blocking.blocks < 4 * workers.threads, count * blocking.blocks % workers.threads != 0 {
+          count += 1
+        }
+      }
+      let parts = ProductItem.parts(of: product.m, panel: Int(kernels.rows), count: count)
+      for block in 0..<blocking.blocks {
+        items += parts.map { ProductItem(product: index, block: block, rows: $0) }
+      }
+    }
+    let bBytes = blockings.map(\.runBytes).max() ?? 0
+    let cBytes = blockings.map { self.cBytes(rows: most + Int(kernels.rows), $0) }.max() ?? 0
+    let scratch = ThreadScratch(
+      bBytes: max(bBytes, Blocking.longestRun * Blocking.widestBlock * kernels.elementBytes), aBytes: aBytes,
+      cBytes: cBytes, on: y.device)
+    workers.forEach(items.count) { i, thread in
+      let (item, work) = (items[i], scratch.buffers(thread))
+      let (product, blocking) = (products[item.product], blockings[item.product])
+      for run in 0..<blocking.runs {
+        pack(product, blocking, item.block, run, into: work.b)
+        multiply(product, blocking, item, run, UnsafeRawPointer(work.b), work)
+      }
+      roundSums(product, blocking, item, work)
+    }
+  }
+
+  // MARK: - Parts of a product
 
   /// Rows of A that are read at once: a panel that stays in the first-level cache, or four where A is transposed
   /// while it is packed, since these share cache lines.
   private var rowsTogether: Int { Int(kernels.rows) * (layout == .tn ? 4 : 1) }
+  private var aBytes: Int { rowsTogether * Blocking.longestRun * kernels.elementBytes }
 
-  private struct Buffers {
-    let b, a, c: UnsafeMutableRawPointer
+  /// The bytes of the float32 sums of an item, where y cannot hold them from one run to the next.
+  private func cBytes(rows: Int, _ blocking: Blocking) -> Int {
+    buffersSums(blocking) ? rows * blocking.columns * 4 : 0
   }
 
-  private func run(_ item: ProductItem, _ work: Buffers, isPacked: Bool) {
-    let (product, blocking) = (products[item.product], blockings[item.product])
-    let n = min(blocking.columns, product.n - item.column)
-    for first in stride(from: 0, to: blocking.runs, by: blocking.runsTogether) {
-      let runs = first..<first + blocking.runsTogether
-      if !isPacked { pack(product, blocking, item.column, n, runs, into: work.b) }
-      for row in stride(from: item.rows.lowerBound, to: item.rows.upperBound, by: rowsTogether) {
-        let rows = min(rowsTogether, item.rows.upperBound - row)
-        multiply(product, blocking, (row, rows), (item.column, n), runs, work)
-      }
-    }
-  }
-
-  /// The bytes of one run's packed columns.
-  private func runBytes(_ blocking: Blocking) -> Int {
-    blocking.runLength * blocking.columns * kernels.elementBytes
-  }
+  private func buffersSums(_ blocking: Blocking) -> Bool { blocking.runs > 1 && y.dtype != .float32 }
 
   private func pack(
-    _ product: Product, _ blocking: Blocking, _ column: Int, _ n: Int, _ runs: Range<Int>,
-    into panels: UnsafeMutableRawPointer
+    _ product: Product, _ blocking: Blocking, _ block: Int, _ run: Int, into panels: UnsafeMutableRawPointer
   ) {
-    let packing = kernels.packing(b.dtype)
-    for run in runs {
-      let k0 = run * blocking.runLength
-      let k = min(blocking.runLength, product.k - k0)
-      let isTransposed = layout == .nt
-      var offset = product.b + (isTransposed ? column * product.ldb + k0 : column)
-      if !isTransposed, product.bRows == nil { offset += k0 * product.ldb }
-      packing.b(
-        isTransposed, b.pointer + offset * b.dtype.byteCount, product.ldb, product.bRows.map { $0 + k0 }, k,
-        n,
-        panels + (run - runs.lowerBound) * runBytes(blocking))
+    let (k, columns) = (blocking.k(run, of: product), blocking.columns(block, of: product))
+    let isTransposed = layout == .nt
+    var offset =
+      product.b + (isTransposed ? columns.lowerBound * product.ldb + k.lowerBound : columns.lowerBound)
+    if !isTransposed, product.bRows == nil { offset += k.lowerBound * product.ldb }
+    kernels.packing(b.dtype).b(
+      isTransposed, b.pointer + offset * b.dtype.byteCount, product.ldb,
+      product.bRows.map { $0 + k.lowerBound },
+      k.count, columns.count, panels)
+  }
+
+  /// One run of an item: its rows with the packed columns.
+  private func multiply(
+    _ product: Product, _ blocking: Blocking, _ item: ProductItem, _ run: Int, _ packed: UnsafeRawPointer,
+    _ work: ThreadScratch.Buffers
+  ) {
+    let (k, columns) = (blocking.k(run, of: product), blocking.columns(item.block, of: product))
+    let buffers = buffersSums(blocking)
+    let width = buffers ? 4 : y.dtype.byteCount
+    let ldc = buffers ? blocking.columns : product.ldy
+    let c = buffers ? work.c : target(product, item, columns)
+    let output =
+      run > 0 || accumulates
+      ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
+    for first in stride(from: item.rows.lowerBound, to: item.rows.upperBound, by: rowsTogether) {
+      let rows = first..<min(first + rowsTogether, item.rows.upperBound)
+      let panels = panels(product, rows, k, work)
+      for row in stride(from: rows.lowerBound, to: rows.upperBound, by: Int(kernels.rows)) {
+        kernels.multiply(
+          min(Int(kernels.rows), rows.upperBound - row), k.count,
+          panels.address + (row - first) / Int(kernels.rows) * panels.bytes, panels.row, panels.step, packed,
+          kernels.padded(k.count) * Int(kernels.columns), columns.count,
+          c + (row - item.rows.lowerBound) * ldc * width, ldc, output)
+      }
     }
   }
 
-  /// Some rows of A with the packed columns, all runs one after the other.
-  private func multiply(
-    _ product: Product, _ blocking: Blocking, _ row: (begin: Int, count: Int),
-    _ column: (begin: Int, count: Int), _ runs: Range<Int>, _ work: Buffers
+  /// Stores the sums that were buffered, rounded once.
+  private func roundSums(
+    _ product: Product, _ blocking: Blocking, _ item: ProductItem, _ work: ThreadScratch.Buffers
   ) {
-    let width = y.dtype.byteCount
-    let target = y.pointer + (product.y + row.begin * product.ldy + column.begin) * width
-    // A rounded y takes the sum of all runs at once.
-    let buffers = y.dtype != .float32 && runs.count > 1
-    let (c, ldc) = buffers ? (work.c, Blocking.widest) : (target, product.ldy)
-    for run in runs {
-      let k0 = run * blocking.runLength
-      let k = min(blocking.runLength, product.k - k0)
-      let output =
-        run > 0 || accumulates
-        ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
-      let panels = panels(product, row, (k0, k), work)
-      let packed = work.b + (run - runs.lowerBound) * runBytes(blocking)
-      for first in stride(from: 0, to: row.count, by: Int(kernels.rows)) {
-        kernels.multiply(
-          min(Int(kernels.rows), row.count - first), k,
-          panels.address + first / Int(kernels.rows) * panels.bytes,
-          panels.row, panels.step, packed, kernels.padded(k) * Int(kernels.columns), column.count,
-          c + first * ldc * (output == hadal_store_bfloat16 ? 2 : 4), ldc, output)
-      }
-    }
-    guard buffers else { return }
-    let round = y.device.typed(y.dtype).from_float!
+    guard buffersSums(blocking) else { return }
+    let columns = blocking.columns(item.block, of: product)
+    let (y, round) = (target(product, item, columns), y.device.typed(y.dtype).from_float!)
     let sums = work.c.assumingMemoryBound(to: Float.self)
-    for i in 0..<row.count { round(sums + i * ldc, target + i * product.ldy * width, column.count) }
+    for i in 0..<item.rows.count {
+      round(sums + i * blocking.columns, y + i * product.ldy * self.y.dtype.byteCount, columns.count)
+    }
+  }
+
+  private func target(_ product: Product, _ item: ProductItem, _ columns: Range<Int>)
+    -> UnsafeMutableRawPointer
+  {
+    y.pointer + (product.y + item.rows.lowerBound * product.ldy + columns.lowerBound) * y.dtype.byteCount
   }
 
   /// Panels of A as the kernel reads them: where they are if possible, else packed.
@@ -131,29 +200,46 @@ struct ProductLoop {
   }
 
   private func panels(
-    _ product: Product, _ row: (begin: Int, count: Int), _ k: (begin: Int, count: Int), _ work: Buffers
+    _ product: Product, _ rows: Range<Int>, _ k: Range<Int>, _ work: ThreadScratch.Buffers
   ) -> Panels {
     let isTransposed = layout == .tn
-    var offset = product.a + (isTransposed ? row.begin : k.begin)
-    var rows = product.aRows
-    if isTransposed {
-      if let index = rows { rows = index + k.begin } else { offset += k.begin * product.lda }
-    } else if let index = rows {
-      rows = index + row.begin
-    } else {
-      offset += row.begin * product.lda
-    }
+    // Where rows of memory are picked, the index stands for their offset.
+    let memoryRow = isTransposed ? k.lowerBound : rows.lowerBound
+    let column = isTransposed ? rows.lowerBound : k.lowerBound
+    let offset = product.a + column + (product.aRows == nil ? memoryRow * product.lda : 0)
     let source = a.pointer + offset * a.dtype.byteCount
-    let isWhole = kernels.unit == 1 || (k.count % Int(kernels.unit) == 0 && row.count == Int(kernels.rows))
-    if !isTransposed, rows == nil, isWhole, a.storageType == kernels.element {
+    let isWhole = kernels.unit == 1 || (k.count % Int(kernels.unit) == 0 && rows.count == Int(kernels.rows))
+    if !isTransposed, product.aRows == nil, isWhole, a.storageType == kernels.element {
       return Panels(address: source, row: product.lda, step: 1, bytes: 0)
     }
-    kernels.packing(a.dtype).a(isTransposed, source, product.lda, rows, k.count, row.count, work.a)
+    kernels.packing(a.dtype).a(
+      isTransposed, source, product.lda, product.aRows.map { $0 + memoryRow }, k.count, rows.count, work.a)
     let padded = kernels.padded(k.count)
-    let bytes = padded * Int(kernels.rows) * kernels.elementBytes
     let isColumnwise = isTransposed && kernels.element == hadal_float32
     return Panels(
       address: work.a, row: isColumnwise ? 1 : padded, step: isColumnwise ? Int(kernels.rows) : 1,
-      bytes: bytes)
+      bytes: padded * Int(kernels.rows) * kernels.elementBytes)
+  }
+}
+
+/// What each thread works with: packed B, panels of A, and sums that y cannot hold. One block of memory for all.
+private struct ThreadScratch {
+  struct Buffers {
+    let b, a, c: UnsafeMutableRawPointer
+  }
+
+  private let memory: Tensor
+  private let bBytes, aBytes, stride: Int
+
+  init(bBytes: Int = 0, aBytes: Int, cBytes: Int, on device: Device) {
+    let page = { (bytes: Int) in (bytes + 4095) / 4096 * 4096 }
+    (self.bBytes, self.aBytes) = (page(bBytes), page(aBytes))
+    stride = page(bBytes) + page(aBytes) + page(cBytes)
+    memory = Tensor([device.workers.threads, stride / 4], on: device)
+  }
+
+  func buffers(_ thread: Int) -> Buffers {
+    let base = memory.pointer + thread * stride
+    return Buffers(b: base, a: base + bBytes, c: base + bBytes + aBytes)
   }
 }
