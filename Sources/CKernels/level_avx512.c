@@ -1,5 +1,6 @@
 // Level: AVX-512 (Skylake-SP, Zen 4 and later). 28 of 32 registers hold sums.
 #if defined(__x86_64__)
+#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
