@@ -18,6 +18,8 @@ struct ProductLoop {
   private static let sharedBytes = 16 << 20
   /// The most rows that one packing of a block serves, and the fewest that make it worth a thread's own.
   private static let ownRows = 256...1024
+  /// Where rows are few: the fewest columns that make it worth a thread's while to multiply all rows with its own.
+  private static let ownColumns = 128
 
   /// - Parameter accumulates: add to y, which is float32 then.
   init(_ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool) {
@@ -27,10 +29,14 @@ struct ProductLoop {
   }
 
   func run(_ products: [Product]) {
-    if products.count == 1, products[0].m < Self.ownRows.lowerBound * y.device.workers.threads {
-      runShared(products[0])
-    } else if !products.isEmpty {
+    guard let first = products.first else { return }
+    let threads = y.device.workers.threads
+    if products.count > 1 || first.m >= Self.ownRows.lowerBound * threads {
       runOwn(products)
+    } else if first.n >= Self.ownColumns * threads {
+      runOwn(products, widest: min(Blocking.widestBlock, (first.n + threads - 1) / threads))
+    } else {
+      runShared(first)
     }
   }
 
@@ -76,13 +82,13 @@ struct ProductLoop {
 
   // MARK: - Columns packed by the thread that needs them
 
-  private func runOwn(_ products: [Product]) {
+  private func runOwn(_ products: [Product], widest: Int = Blocking.widestBlock) {
     let workers = y.device.workers
     let blockings = products.map { product in
-      let blocking = Blocking(product, kernels, within: .max)
+      let blocking = Blocking(product, kernels, widest: widest, within: .max)
       // Sums that y cannot hold from one run to the next take as much of the cache as packed B does.
       return buffersSums(blocking)
-        ? Blocking(product, kernels, widest: Blocking.widestBlock / 2, within: .max) : blocking
+        ? Blocking(product, kernels, widest: min(widest, Blocking.widestBlock / 2), within: .max) : blocking
     }
     let most = blockings.contains(where: buffersSums) ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound
     let total = zip(products, blockings).reduce(0) { $0 + $1.0.m * $1.1.blocks }
