@@ -107,7 +107,7 @@ typedef struct {
   /// Products of float32 operands (or of mixed ones), and of bfloat16 operands.
   hadal_product_kernels float_products, pair_products;
   /// Causal softmax in place: row i of s [rows, lds] sees columns begin[i]...first+i (begin NULL: from 0), the other
-  /// ones of 0..<columns become 0.
+  /// ones of 0..<columns become 0. columns and lds are multiples of a panel: whole registers are read.
   /// s ← p = exp(scale·s − shift) / Σ exp(scale·s − shift), shift = the row's largest scale·s. normalizer [rows, 2]
   /// receives (shift, 1/Σ): their logarithm in one number would cost p half of its digits where scores are large.
   void (*causal_softmax)(float *s, size_t lds, size_t rows, const int32_t *begin, size_t first, size_t columns,
