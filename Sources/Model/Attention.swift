@@ -50,7 +50,8 @@ package struct Attention {
       (kv, kr, keys) = (Variable(all.kv), Variable(all.kr), all.kv.rows)
     }
     let inputs = LatentAttention.Inputs(
-      q: q, kv: kv, kr: kr, shape: shape(context, keys), table: context.table)
+      q: q, kv: kv, kr: kr, shape: shape(context, keys), table: context.table,
+      documents: context.documents)
     let o = tape.apply(LatentAttention.self, inputs).output
     context.release(.norms, normed)
     context.release(.upProjections, q, kv)

@@ -81,6 +81,7 @@ package final class DeepSeek {
     _ batch: MicroBatch, _ objective: Objective, _ context: ForwardContext
   ) -> (roots: [Variable], sums: LossSums, hidden: [Tensor]) {
     var sums = LossSums(depths: predictors.count)
+    context.documents = batch.firstSeen.map { Tensor([$0.count], $0, on: device) }
     var hidden = hiddenStates(batch.inputs, context)
     var all: [Tensor] = []
     var roots: [Variable] = []

@@ -29,6 +29,8 @@ package final class ForwardContext {
   package let observe: ((String, Tensor) -> Void)?
   /// What each layer with experts decided, in the order of the layers.
   package private(set) var routing: [LayerRouting] = []
+  /// `[B·S]` int32, the first position of its row that each query sees; nil for all. Told by the batch.
+  var documents: Tensor?
 
   package init(
     tape: Tape, sequences: Int, length: Int, table: RotaryTable, recomputation: Recomputation = [],

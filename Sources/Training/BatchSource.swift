@@ -5,19 +5,19 @@ internal import Numerics
 /// Where micro-batches come from: a pure function of the sample index, so a run resumes anywhere.
 package enum BatchSource: Sendable {
   /// Rows of a token stream in shuffled order.
-  case rows(RowSet, SampleOrder, documents: Bool)
+  case rows(RowSet, SampleOrder, boundaries: DocumentBoundaries)
   /// Uniformly random tokens.
   case synthetic(vocabulary: Int, length: Int, seed: UInt64)
 
   /// Samples `first ..< first + count`, whole rows of T inputs and T labels.
   package func microBatch(first: Int, count: Int) -> MicroBatch {
     switch self {
-    case .rows(let rows, let order, let documents):
+    case .rows(let rows, let order, let boundaries):
       let samples = (first..<first + count).map { rows.row(order.row(at: $0)) }
       return MicroBatch(
         sequences: count, length: rows.sequenceLength, inputs: samples.flatMap { $0.tokens.dropLast() },
         labels: samples.flatMap { $0.tokens.dropFirst() },
-        documents: documents ? samples.flatMap { $0.documentIndex.dropLast() } : nil)
+        documents: samples.flatMap { $0.documentIndex.dropLast() }, boundaries: boundaries)
     case .synthetic(let vocabulary, let length, let seed):
       let rows = (first..<first + count).map { Self.randomRow($0, length + 1, vocabulary, seed) }
       return MicroBatch(

@@ -34,13 +34,14 @@ package struct Evaluator {
   package let rows: RowSet
   /// Rows computed together.
   package let batch: Int
-  /// As in training: multi-token prediction tells documents apart.
-  package let documents: Bool
+  /// As in training.
+  package let boundaries: DocumentBoundaries
 
   package init(
-    _ model: DeepSeek, _ dataset: TokenDataset, sequenceLength: Int, batch: Int, documents: Bool = false
+    _ model: DeepSeek, _ dataset: TokenDataset, sequenceLength: Int, batch: Int,
+    boundaries: DocumentBoundaries = []
   ) {
-    (self.model, self.batch, self.documents) = (model, batch, documents)
+    (self.model, self.batch, self.boundaries) = (model, batch, boundaries)
     rows = RowSet(dataset, sequenceLength: sequenceLength)
   }
 
@@ -71,7 +72,7 @@ package struct Evaluator {
   ) {
     let batch = MicroBatch(
       sequences: samples.count, length: rows.sequenceLength, inputs: samples.flatMap(\.inputs),
-      labels: samples.flatMap(\.labels), documents: documents ? samples.flatMap(\.documents) : nil)
+      labels: samples.flatMap(\.labels), documents: samples.flatMap(\.documents), boundaries: boundaries)
     let valid = batch.validLabels(depths: model.predictors.count)
     let context = ForwardContext(
       tape: Tape(on: model.device, isRecording: false), sequences: batch.sequences, length: batch.length,

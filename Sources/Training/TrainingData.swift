@@ -81,6 +81,6 @@ package struct TrainingData: Sendable {
         path: path, tokens: training.count, sequenceLength: section.sequenceLength)
     }
     return .rows(
-      rows, SampleOrder(seed: seed, rows: rows.wholeCount), documents: section.mtpDocumentBoundaries)
+      rows, SampleOrder(seed: seed, rows: rows.wholeCount), boundaries: section.documentBoundaries)
   }
 }

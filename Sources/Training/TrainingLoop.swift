@@ -134,7 +134,7 @@ extension Trainer {
     let section = configuration.training
     let evaluator = Evaluator(
       model, validation, sequenceLength: section.sequenceLength, batch: section.microBatchSize,
-      documents: section.mtpDocumentBoundaries)
+      boundaries: section.documentBoundaries)
     let result = evaluator.run(maxTokens: configuration.evaluation.maxTokens)
     try recorder.record(
       EvaluationMetrics(

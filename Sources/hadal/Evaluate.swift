@@ -41,7 +41,7 @@ struct Evaluate: ParsableCommand {
     try model.loadWeights(stored.load)
     let evaluator = Evaluator(
       model, dataset, sequenceLength: run.training.sequenceLength, batch: run.training.microBatchSize,
-      documents: run.training.mtpDocumentBoundaries)
+      boundaries: run.training.documentBoundaries)
     let result = evaluator.run(acceptance: true)
     print(json ? result.json : result.text)
   }

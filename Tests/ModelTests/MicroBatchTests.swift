@@ -8,8 +8,9 @@ struct MicroBatchTests {
   private let labels: [Int32] = [11, 12, 13, 14, 15, 16] + [21, 22, 23, 24, 25, 26]
   private let documents: [Int32] = [0, 0, 0, 1, 1, 1] + [0, 1, 1, 1, 1, 2]
 
-  private func batch(_ labels: [Int32], documents: [Int32]? = nil) -> MicroBatch {
-    MicroBatch(sequences: 2, length: 6, inputs: inputs, labels: labels, documents: documents)
+  private func batch(_ labels: [Int32], _ boundaries: DocumentBoundaries = []) -> MicroBatch {
+    MicroBatch(
+      sequences: 2, length: 6, inputs: inputs, labels: labels, documents: documents, boundaries: boundaries)
   }
 
   struct Expectation: Sendable {
@@ -38,17 +39,22 @@ struct MicroBatchTests {
   ]
 
   @Test(arguments: table) func depthsRollLeft(_ expected: Expectation) {
-    let batch = batch(labels, documents: expected.hasDocuments ? documents : nil)
+    let batch = batch(labels, expected.hasDocuments ? .multiTokenPrediction : .attention)
     let shifted = batch.shifted(by: expected.depth)
     #expect(shifted.ids == expected.ids)
     #expect(shifted.labels == expected.labels)
     #expect(shifted.keeps == expected.keeps?.map { $0 == 1 })
   }
 
+  @Test func positionsSeeTheirDocument() {
+    #expect(batch(labels).firstSeen == nil && batch(labels, .multiTokenPrediction).firstSeen == nil)
+    #expect(batch(labels, .attention).firstSeen == [0, 0, 0, 3, 3, 3] + [0, 1, 1, 1, 1, 5])
+  }
+
   @Test func validLabelsAreCountedByDepth() {
     #expect(batch(labels).validLabels(depths: 0) == [12])
     #expect(batch(labels).validLabels(depths: 2) == [12, 10, 8])
-    #expect(batch(labels, documents: documents).validLabels(depths: 2) == [12, 7, 4])
+    #expect(batch(labels, .multiTokenPrediction).validLabels(depths: 2) == [12, 7, 4])
   }
 
   /// A label that takes no part in the loss is still a token that other positions read.

@@ -25,7 +25,8 @@ struct AccumulationTests {
   private func joined(_ rows: some Collection<MicroBatch>, documents: Bool) -> MicroBatch {
     MicroBatch(
       sequences: rows.count, length: length, inputs: rows.flatMap(\.inputs), labels: rows.flatMap(\.labels),
-      documents: documents ? rows.flatMap { $0.documents ?? [] } : nil)
+      documents: rows.flatMap { $0.documents ?? [] },
+      boundaries: documents ? [.attention, .multiTokenPrediction] : [])
   }
 
   /// The sums and the gradients of the same model, by tensor.

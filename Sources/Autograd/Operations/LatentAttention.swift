@@ -2,7 +2,8 @@ package import Tensors
 
 /// The core of multi-head latent attention: rotary embedding, causal softmax, weighted values.
 ///
-/// `s_ij = (q_i · k_j + rope(qr_i) · rope(kr_j)) · scale`, `o_i = Σ_j softmax(s_i)_j v_j`, j ≤ i.
+/// `s_ij = (q_i · k_j + rope(qr_i) · rope(kr_j)) · scale`, `o_i = Σ_j softmax(s_i)_j v_j`, j ≤ i, and
+/// with documents from the first key of i's own on.
 /// `q [B·S, H·(nope + rope)]`, `kv [B·S, H·(nope + value)]`, `kr [B·S, rope]` shared by all heads,
 /// `o [B·S, H·value]`. Products and softmax in float32. Backward computes the scores again from the saved
 /// normalizers of the softmax, so memory is linear in the sequence.
@@ -12,9 +13,15 @@ package enum LatentAttention: Operation {
     package let q, kv, kr: Variable
     package let shape: AttentionShape
     package let table: RotaryTable
+    /// `[B·S]` int32, the first key of its sequence that each query sees, never decreasing within one; nil for 0.
+    package let documents: Tensor?
 
-    package init(q: Variable, kv: Variable, kr: Variable, shape: AttentionShape, table: RotaryTable) {
+    package init(
+      q: Variable, kv: Variable, kr: Variable, shape: AttentionShape, table: RotaryTable,
+      documents: Tensor? = nil
+    ) {
       (self.q, self.kv, self.kr, self.shape, self.table) = (q, kv, kr, shape, table)
+      self.documents = documents
     }
   }
 
@@ -25,7 +32,8 @@ package enum LatentAttention: Operation {
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
     let (o, normalizers) = attention(
-      inputs.q.value, inputs.kv.value, inputs.kr.value, inputs.shape, inputs.table)
+      inputs.q.value, inputs.kv.value, inputs.kr.value, inputs.shape, inputs.table,
+      documents: inputs.documents)
     return (o, (o, normalizers))
   }
 
@@ -34,8 +42,7 @@ package enum LatentAttention: Operation {
   ) -> (gradients: [Tensor], carried: Void) {
     let d = attentionGradient(
       dO, inputs.q.value, inputs.kv.value, inputs.kr.value, o: saved.o, normalizers: saved.normalizers,
-      inputs.shape,
-      inputs.table)
+      inputs.shape, inputs.table, documents: inputs.documents)
     return ([d.dq, d.dkv, d.dkr], ())
   }
 }

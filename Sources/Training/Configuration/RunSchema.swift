@@ -51,6 +51,10 @@ extension RunConfiguration {
       $0.training.mtpDocumentBoundaries && $0.data.synthetic
         ? "synthetic data has no documents; leave mtp_document_boundaries false" : nil
     },
+    .init("training.document_attention_mask", "data.synthetic") {
+      $0.training.documentAttentionMask && $0.data.synthetic
+        ? "synthetic data has no end-of-text, so no documents; leave document_attention_mask false" : nil
+    },
     .init(
       "learning_rate.phases", "training.global_batch_size", "training.micro_batch_size",
       "training.sequence_length"

@@ -1,4 +1,4 @@
-internal import Model
+package import Model
 package import Optimization
 
 /// The `training` section: how long, on how much at a time, with which losses.
@@ -14,6 +14,7 @@ package struct TrainingSection: Sendable, Hashable {
   /// λ.
   package var mtpLossWeight = TokenSchedule.deepSeekV3MTPLossWeight
   package var mtpDocumentBoundaries = false
+  package var documentAttentionMask = false
   /// γ.
   package var biasUpdateSpeed = TokenSchedule.deepSeekV3BiasUpdateSpeed
   /// α.
@@ -29,6 +30,13 @@ package struct TrainingSection: Sendable, Hashable {
   package var nonFinite = NonFinitePolicy.stop
 
   package init() {}
+
+  package var documentBoundaries: DocumentBoundaries {
+    var boundaries: DocumentBoundaries = []
+    if documentAttentionMask { boundaries.insert(.attention) }
+    if mtpDocumentBoundaries { boundaries.insert(.multiTokenPrediction) }
+    return boundaries
+  }
 
   /// What the backward pass computes again instead of keeping it.
   package enum RecomputedPart: String, Sendable, CaseIterable {
@@ -80,6 +88,9 @@ package struct TrainingSection: Sendable, Hashable {
     .init(
       "mtp_document_boundaries", \.mtpDocumentBoundaries, .bool,
       "MTP depth k skips positions whose token k ahead is of another document"),
+    .init(
+      "document_attention_mask", \.documentAttentionMask, .bool,
+      "tokens see only those of their own document, which begins after an end-of-text (V3: false)"),
     .init(
       "bias_update_speed", \.biasUpdateSpeed, ScheduleKinds.byTokens,
       "γ, by which a router's bias moves each step"),

@@ -6,6 +6,8 @@ struct AttentionReference {
   let shape: AttentionShape
   /// Radians per position of each rotary pair.
   let frequencies: [Double]
+  /// `[B·Q]`, the first key that each query sees; nil for 0.
+  var documents: [Int32]?
 
   /// A vector's rotary part after (a + ib) · e^{i·position·frequency}, as [real | imaginary].
   private func rotated(_ x: ArraySlice<Double>, position: Int) -> [Double] {
@@ -37,7 +39,7 @@ struct AttentionReference {
           let query = Array(q[start..<start + nope])
           let turned = rotated(q[start + nope..<start + nope + rope], position: position)
           var (sum, weighted) = (0.0, [Double](repeating: 0, count: value))
-          for j in 0...position {
+          for j in Int(documents?[b * shape.queries + i] ?? 0)...position {
             let key = (b * shape.keys + j) * kvWidth + h * (nope + value)
             let plain = zip(query, kv[key...]).reduce(0) { $0 + $1.0 * $1.1 }
             let score = zip(turned, sharedKeys[j]).reduce(plain) { $0 + $1.0 * $1.1 }

@@ -226,16 +226,27 @@ let smallRun = """
       ])
   }
 
-  @Test func syntheticDataHasNoDocuments() {
-    let settings = [
-      "data={synthetic: true}", "model.vocab_size=100", "training.mtp_document_boundaries=true",
-    ]
+  @Test(arguments: [
+    ("mtp_document_boundaries", "documents"),
+    ("document_attention_mask", "end-of-text, so no documents"),
+  ])
+  func syntheticDataHasNoDocuments(key: String, missing: String) {
+    let settings = ["data={synthetic: true}", "model.vocab_size=100", "training.\(key)=true"]
     #expect(
       faultsOf(with: settings) == [
-        "--set training.mtp_document_boundaries: training.mtp_document_boundaries: synthetic data has no documents; "
-          + "leave mtp_document_boundaries false"
+        "--set training.\(key): training.\(key): synthetic data has no \(missing); leave \(key) false"
       ])
     #expect(faultsOf(with: Array(settings.prefix(2))) == [] && faultsOf(with: [settings[2]]) == [])
+  }
+
+  @Test func documentsAreToldApartWhereAsked() throws {
+    #expect(try parse(smallRun).training.documentBoundaries == [])
+    let masked = try parse(smallRun, "training.document_attention_mask=true")
+    #expect(masked.training.documentBoundaries == .attention)
+    let both = try parse(
+      smallRun, "training.document_attention_mask=true", "training.mtp_document_boundaries=true")
+    #expect(both.training.documentBoundaries == [.attention, .multiTokenPrediction])
+    #expect(masked.yaml().contains("document_attention_mask: true"))
   }
 
   /// A ramp between equal sizes is a constant size, however long.
