@@ -4,7 +4,7 @@ internal import Foundation
 /// Where tensors live and who computes on them: memory pool, worker threads and the kernels for this processor.
 /// One a rank; every tensor knows its device, so nothing here is global.
 package final class Device {
-  package let pool = MemoryPool()
+  package let pool: MemoryPool
   package let workers: WorkerPool
   package let kernels: UnsafePointer<hadal_kernels>
   /// Records every kernel while it is set.
@@ -16,15 +16,24 @@ package final class Device {
   /// - Parameters:
   ///   - threads: worker threads; nil for one a core.
   ///   - level: the name of an instruction-set level; nil for the best that the processor has.
-  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it.
+  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it, or when the environment asks for a
+  ///   memory pool that there is not.
   package init(threads: Int? = nil, level: String? = nil) throws(DeviceError) {
     kernels = try Self.kernels(named: level)
+    pool = MemoryPool(isPlain: try Self.isPoolPlain(ProcessInfo.processInfo.environment["HADAL_POOL"]))
     workers = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
   }
 
   /// The levels that this processor can run, in the order in which they are preferred.
   package static func supportedLevels() -> [String] {
     supported().map { String(cString: $0.pointee.name) }
+  }
+
+  /// Whether this value of `HADAL_POOL` asks for memory that sanitizers can watch (see `MemoryPool`); nil where it
+  /// is not set.
+  package static func isPoolPlain(_ value: String?) throws(DeviceError) -> Bool {
+    guard value == nil || value == "plain" else { throw .unknownPool(value ?? "") }
+    return value != nil
   }
 
   private static func supported() -> [UnsafePointer<hadal_kernels>] {
@@ -59,11 +68,15 @@ extension Device: Sendable {}
 package enum DeviceError: Error, CustomStringConvertible {
   /// An instruction-set level that was asked for (`HADAL_ISA`) and cannot be had.
   case unknownLevel(String, supported: [String])
+  /// A kind of memory pool that was asked for (`HADAL_POOL`) and does not exist.
+  case unknownPool(String)
 
   package var description: String {
     switch self {
     case .unknownLevel(let level, let supported):
       "HADAL_ISA=\(level): this processor or build has no such level; it has \(supported.joined(separator: ", "))"
+    case .unknownPool(let value):
+      "HADAL_POOL=\(value): only \"plain\" is known, for sanitizers; unset it for memory that is recycled"
     }
   }
 }

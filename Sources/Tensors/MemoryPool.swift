@@ -5,7 +5,12 @@ internal import Foundation
 /// Sizes are rounded up to a multiple of 1/8 of their power of two (at least 64 bytes; 1/32 from a megabyte on): at most
 /// 12.5 % (3.2 %) is lost. Large blocks are cut from slabs that the system is asked to back with huge pages: a
 /// product walks over thousands of rows, each on a small page of its own. Not zeroed.
+///
+/// AddressSanitizer and valgrind know neither where a recycled block ends nor whether it is in use. For them a plain
+/// pool (`HADAL_POOL=plain`) takes every block from the system, with exactly the bytes that were asked for, and gives
+/// it back at once; it counts the same sizes.
 package final class MemoryPool {
+  private let isPlain: Bool
   private var free: [Int: [UnsafeMutableRawPointer]] = [:]
   private var small: [UnsafeMutableRawPointer] = []
   private var slabs: [Slab] = []
@@ -21,7 +26,8 @@ package final class MemoryPool {
   package static let slabThreshold = 1 << 18
   package static let page = 4096
 
-  package init() {}
+  /// - Parameter isPlain: whether every block is the system's, neither rounded nor recycled.
+  package init(isPlain: Bool = false) { self.isPlain = isPlain }
 
   deinit {
     for pointer in small { pointer.deallocate() }
@@ -36,21 +42,23 @@ package final class MemoryPool {
     return (byteCount + step - 1) / step * step
   }
 
-  func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
+  package func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
     let size = Self.blockSize(byteCount)
     liveBytes += size
     peakBytes = max(peakBytes, liveBytes)
     if let pointer = free[size]?.popLast() { return pointer }
     systemAllocations += 1
+    if isPlain { return .allocate(byteCount: byteCount, alignment: 64) }
     if size >= Self.slabThreshold { return cut(size) }
     let pointer = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
     small.append(pointer)
     return pointer
   }
 
-  func giveBack(_ pointer: UnsafeMutableRawPointer, _ byteCount: Int) {
+  package func giveBack(_ pointer: UnsafeMutableRawPointer, _ byteCount: Int) {
     let size = Self.blockSize(byteCount)
     liveBytes -= size
+    if isPlain { return pointer.deallocate() }
     free[size, default: []].append(pointer)
   }
 

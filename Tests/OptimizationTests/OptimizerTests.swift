@@ -115,7 +115,8 @@ struct OptimizerTests {
       #expect(abs(Double(slot.master.floats[0]) - weight) < 0.1 * roundings)
       #expect(slot.compute.elements(BFloat16.self)[0] == BFloat16(slot.master.floats[0]))
       for (found, expected) in zip(optimizer.namedTensors, [m, v]) {
-        let stored = Double(found.tensor.converted(to: .float32).floats[0])
+        let float = found.tensor.converted(to: .float32)
+        let stored = withExtendedLifetime(float) { Double(float.floats[0]) }
         #expect(abs(stored - expected) <= 2 * roundings * expected.magnitude, "step \(index + 1)")
         if type == .bfloat16 {
           #expect(found.tensor.elements(BFloat16.self)[0] == BFloat16(Float(stored)))

@@ -11,7 +11,7 @@ struct ConversionTests {
     let device = try Device(threads: 2, level: level)
     let codes = Tensor([self.codes.count], self.codes.map { BFloat16(bits: $0) }, on: device)
     let wide = codes.converted(to: .float32)
-    let back = wide.converted(to: .bfloat16).elements(BFloat16.self)
+    let back = wide.converted(to: .bfloat16)
     for (i, code) in self.codes.enumerated() {
       let value = wide.floats[i]
       guard value.bitPattern == UInt32(code) << 16 else {
@@ -19,8 +19,9 @@ struct ConversionTests {
       }
       // A signaling NaN comes back quiet.
       let expected = value.isNaN ? code | 0x40 : code
-      guard back[i].bits == expected else {
-        return #expect(back[i].bits == expected, "code \(code), value \(value)")
+      let found = back.elements(BFloat16.self)[i].bits
+      guard found == expected else {
+        return #expect(found == expected, "code \(code), value \(value)")
       }
     }
   }
@@ -31,7 +32,8 @@ struct ConversionTests {
     let device = try Device(threads: 2, level: level)
     for lower in [0x0001, 0x7fff, 0x8000, 0x8001, 0xffff] as [UInt32] {
       let values = codes.map { Float(bitPattern: UInt32($0) << 16 | lower) }
-      let found = Tensor([values.count], values, on: device).converted(to: .bfloat16).elements(BFloat16.self)
+      let tensor = Tensor([values.count], values, on: device).converted(to: .bfloat16)
+      let found = withExtendedLifetime(tensor) { Array(tensor.elements(BFloat16.self)) }
       for (i, value) in values.enumerated() where found[i] != BFloat16(value) {
         return #expect(found[i] == BFloat16(value), "\(value), pattern \(value.bitPattern)")
       }
@@ -51,9 +53,15 @@ struct ConversionTests {
     let device = try Device(threads: 3)
     // Dirty the block that comes back from the pool.
     do {
-      Tensor([1000], dtype, on: device).pointer.initializeMemory(as: UInt8.self, repeating: 0xff, count: 1000)
+      let dirty = Tensor([1000], dtype, on: device)
+      withExtendedLifetime(dirty) {
+        _ = dirty.pointer.initializeMemory(as: UInt8.self, repeating: 0xff, count: dirty.byteCount)
+      }
     }
-    let bytes = UnsafeRawBufferPointer(start: Tensor.zeros([1000], dtype, on: device).pointer, count: 2000)
-    #expect(bytes.allSatisfy { $0 == 0 })
+    let zeros = Tensor.zeros([1000], dtype, on: device)
+    withExtendedLifetime(zeros) {
+      let bytes = UnsafeRawBufferPointer(start: zeros.pointer, count: zeros.byteCount)
+      #expect(bytes.allSatisfy { $0 == 0 })
+    }
   }
 }

@@ -24,6 +24,15 @@ struct DeviceTests {
     #expect(error?.description.contains("HADAL_ISA=\(level)") == true)
   }
 
+  @Test func onlyThePlainPoolCanBeAskedFor() throws {
+    #expect(try !Device.isPoolPlain(nil))
+    #expect(try Device.isPoolPlain("plain"))
+    for value in ["", "Plain", "slabs"] {
+      let error = #expect(throws: DeviceError.self) { try Device.isPoolPlain(value) }
+      #expect(error?.description.contains("HADAL_POOL=\(value)") == true)
+    }
+  }
+
   @Test func threadsAreAsAskedFor() throws {
     for threads in [1, 3] { #expect(try Device(threads: threads).workers.threads == threads) }
     #expect(try Device().workers.threads >= 1)

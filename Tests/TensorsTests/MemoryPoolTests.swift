@@ -108,4 +108,17 @@ struct MemoryPoolTests {
     #expect(device.pool.peakBytes == peak)
     #expect(device.pool.liveBytes == 0)
   }
+
+  /// What sanitizers watch: no block is recycled, and the counts are those of the pool that recycles.
+  @Test func aPlainPoolRecyclesNothing() {
+    let pool = MemoryPool(isPlain: true)
+    for round in 1...3 {
+      let (small, large) = (pool.take(100), pool.take(1 << 20))
+      #expect(pool.liveBytes == MemoryPool.blockSize(100) + 1 << 20)
+      pool.giveBack(small, 100)
+      pool.giveBack(large, 1 << 20)
+      #expect(pool.liveBytes == 0)
+      #expect(pool.systemAllocations == 2 * round)
+    }
+  }
 }

@@ -75,5 +75,8 @@ final class Graph {
 
 extension Tensor {
   /// The elements as float32 numbers.
-  var numbers: [Float] { Array(converted(to: .float32).floats) }
+  var numbers: [Float] {
+    let converted = converted(to: .float32)
+    return withExtendedLifetime(converted) { Array(converted.floats) }
+  }
 }

@@ -44,7 +44,10 @@ struct Sample {
 
 extension Tensor {
   /// The elements as float32 numbers.
-  var numbers: [Float] { Array(converted(to: .float32).floats) }
+  var numbers: [Float] {
+    let converted = converted(to: .float32)
+    return withExtendedLifetime(converted) { Array(converted.floats) }
+  }
 }
 
 /// Where a kernel's result first differs from the Double reference, with both values (a NaN always differs);
