@@ -10,7 +10,7 @@
 #define LEVEL_NAME amx
 #define LEVEL_LANES 16
 #define PANEL_ROWS 14
-#define LEVEL_BFLOAT16 2  // tiles
+#define LEVEL_BFLOAT16 TILES
 #define TILE_CONFIGURE _tile_loadconfig
 #define TILE_RELEASE _tile_release
 #define TILE_ZERO _tile_zero

@@ -10,7 +10,7 @@
 #define LEVEL_NAME avx512bf16
 #define LEVEL_LANES 16
 #define PANEL_ROWS 14
-#define LEVEL_BFLOAT16 1  // dot products
+#define LEVEL_BFLOAT16 DOT_PRODUCTS
 #include "families/level.inc"
 #pragma clang attribute pop
 #endif

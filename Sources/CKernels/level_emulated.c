@@ -8,5 +8,5 @@
 #define LEVEL_NAME emulated
 #define LEVEL_LANES 4
 #define PANEL_ROWS 6
-#define LEVEL_BFLOAT16 3  // emulated tiles
+#define LEVEL_BFLOAT16 EMULATED_TILES
 #include "families/level.inc"

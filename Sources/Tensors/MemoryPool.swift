@@ -68,7 +68,7 @@ package final class MemoryPool {
       current = (slab, used + size)
       return slab.base + used
     }
-    let slab = Slab(byteCount: max(size, Slab.usual))
+    let slab = Slab(byteCount: size > Slab.usual / 2 ? size : Slab.usual)
     slabs.append(slab)
     // What a slab of its own has left over is less than a huge page: not worth leaving the current one for.
     if size <= Slab.usual / 2 || current == nil { current = (slab, size) }

@@ -30,8 +30,6 @@ package final class Profiler {
 
   package init() {}
 
-  package func reset() { entries = [:] }
-
   fileprivate func record(_ key: Key, seconds: Double, bytes: Int, flops: Double) {
     entries[key, default: Entry()].calls += 1
     entries[key, default: Entry()].seconds += seconds

@@ -41,6 +41,10 @@ struct AttentionBlocks {
           $0.elements(Int32.self)[sequence * shape.queries + begin..<sequence * shape.queries + begin + count]
         )
       }
+      precondition(
+        starts.map { zip($0, $0.dropFirst() + [.max]).allSatisfy { $0.0 >= 0 && $0.0 <= $0.1 } } ?? true
+          && (starts ?? []).enumerated().allSatisfy { Int($0.element) <= first + $0.offset },
+        "documents begin after their queries, or decrease: \(starts ?? [])")
       let low = Int(starts?.first ?? 0) / 32 * 32
       return AttentionBlock(
         begin: begin, count: count, first: first, low: low,

@@ -100,18 +100,20 @@ struct HeadAccess {
     q.device.typed(.float32).copy_columns(dk + shape.nope, width, shared, shape.rope, shape.keys, shape.rope)
   }
 
-  /// The gradient of the shared key: summed over heads, then rotated back.
+  /// The gradient of the shared key: summed over heads, then rotated back. Overwrites its argument.
   func sumSharedKey(_ dkrHeads: Tensor) -> Tensor {
     let dkr = Tensor(kr.shape, kr.dtype, on: kr.device)
     let block = shape.keys * shape.rope
-    kr.device.workers.forEach(shape.sequences) { sequence in
-      let sum = dkrHeads.floats.baseAddress! + sequence * shape.heads * block
-      for head in 1..<max(shape.heads, 1) {
-        kr.device.kernels.pointee.add_float(sum + head * block, sum, block)
+    kr.device.measured("sum of shared keys", .attention, bytes: dkrHeads.byteCount) {
+      kr.device.workers.forEach(shape.sequences) { sequence in
+        let sum = dkrHeads.floats.baseAddress! + sequence * shape.heads * block
+        for head in 1..<max(shape.heads, 1) {
+          kr.device.kernels.pointee.add_float(sum + head * block, sum, block)
+        }
+        let target = dkr.row(sequence * shape.keys)
+        typed.unpack_rotated(
+          sum, target, kr.columns, 0, target, kr.columns, half, cosine, sine, shape.interleaved, shape.keys)
       }
-      let target = dkr.row(sequence * shape.keys)
-      typed.unpack_rotated(
-        sum, target, kr.columns, 0, target, kr.columns, half, cosine, sine, shape.interleaved, shape.keys)
     }
     return dkr
   }

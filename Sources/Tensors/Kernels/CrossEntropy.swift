@@ -24,6 +24,7 @@ package func crossEntropyHead(
 ) -> CrossEntropyResult {
   let (rows, width, vocabulary) = (hTD.rows, hTD.columns, weightVD.rows)
   let device = hTD.device
+  precondition(rows > 0, "a head without rows would leave its gradient unwritten")
   let losses = Tensor([rows], on: device)
   let dh = target.map { _ in Tensor(hTD.shape, hTD.dtype, on: device) }
   let chunk = max(64, logitsBudget / vocabulary)

@@ -53,12 +53,15 @@ package func scatterAddRows(_ x: Tensor, ids: Tensor, into sum: Tensor, accumula
   let kernel = device.typed(x.dtype).scatter_rows!
   let work = Tensor([3 * count + 1], .int32, on: device)
   let (order, start) = (work.integers, work.integers + 2 * count)
-  device.measured("scatter add rows", bytes: x.byteCount + (accumulate ? 2 * x.byteCount : sum.byteCount)) {
-    let runs = device.kernels.pointee.sort_by_id(ids.integers, count, order, order + count, start)
-    device.forEachRows(runs, width: width * 4) { range in
-      kernel(
-        x.pointer, ids.integers, order, start, runs, range.lowerBound, range.upperBound, accumulate,
-        sum.floats.baseAddress, sum.rows, width)
+  // The workers hold addresses only: the scratch memory must live as long.
+  withExtendedLifetime(work) {
+    device.measured("scatter add rows", bytes: x.byteCount + (accumulate ? 2 * x.byteCount : sum.byteCount)) {
+      let runs = device.kernels.pointee.sort_by_id(ids.integers, count, order, order + count, start)
+      device.forEachRows(runs, width: width * 4) { range in
+        kernel(
+          x.pointer, ids.integers, order, start, runs, range.lowerBound, range.upperBound, accumulate,
+          sum.floats.baseAddress, sum.rows, width)
+      }
     }
   }
 }
