@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh clone to a trained model: installs, builds, prepares a corpus, trains, evaluates, prints samples.
 #   launch/quickstart.sh
-# About ten minutes on two cores, of which training is five. What it makes is in corpus/fortunes and runs/quickstart;
+# About eight minutes on two cores, of which training is three. What it makes is in corpus/fortunes and runs/quickstart;
 # run it again and it goes on from where it was.
 set -euo pipefail
 # Numbers with a decimal point, whatever the language of the machine is.
