@@ -4,16 +4,8 @@
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "families/tile_configuration.inc"
-
-/// Asks the kernel for the tile registers' state; a process has it afterwards, all its threads included.
-static bool tiles_are_permitted(void) {
-  enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
-  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
-}
 
 /// 4 accumulators, each the product of two of 4 operand tiles of ones: 16 · 16 · 32 multiply-adds a product.
 __attribute__((target("amx-tile,amx-bf16"))) static double tile_products(size_t iterations, float *value) {
@@ -60,9 +52,9 @@ __attribute__((target("avx512f,avx512bf16"))) static double dot_products(size_t 
 }
 
 hadal_bfloat16_unit hadal_find_bfloat16_unit(void) {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("amx-bf16") && tiles_are_permitted())
+  if (hadal_has_tiles())
     return (hadal_bfloat16_unit){.name = "tiles", .ceiling = tile_products, .depth = 32};
+  __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512bf16"))
     return (hadal_bfloat16_unit){.name = "dot products", .ceiling = dot_products, .depth = 2};
   return (hadal_bfloat16_unit){0};

@@ -27,19 +27,19 @@ const hadal_kernels *const *hadal_levels(void) {
   return levels;
 }
 
-#if defined(__x86_64__)
 /// CPUID leaf 7, sub-leaf 0: EDX bit 22 AMX-BF16, bit 24 AMX-TILE; and Linux lends the tile registers on request.
-static bool has_tiles(void) {
-  unsigned a, b, c, d;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) return false;
-#if defined(__linux__)
+bool hadal_has_tiles(void) {
+#if defined(__x86_64__) && defined(__linux__)
   enum { request_permission = 0x1023, tile_data = 18 };  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1) &&
+         syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 #else
   return false;
 #endif
 }
 
+#if defined(__x86_64__)
 static bool is_intel(void) {
   unsigned a, b, c, d;
   return __get_cpuid(0, &a, &b, &c, &d) && b == signature_INTEL_ebx && d == signature_INTEL_edx;
@@ -55,7 +55,7 @@ bool hadal_level_is_supported(const hadal_kernels *level) {
                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                 __builtin_cpu_supports("avx512cd");
   bool avx512bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  if (level == &hadal_kernels_amx) return avx512bf16 && has_tiles();
+  if (level == &hadal_kernels_amx) return avx512bf16 && hadal_has_tiles();
   if (level == &hadal_kernels_avx512bf16) return avx512bf16;
   if (level == &hadal_kernels_avx512) return avx512;
   if (level == &hadal_kernels_avx2) return avx2;

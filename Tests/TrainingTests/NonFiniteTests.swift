@@ -92,22 +92,15 @@ import Testing
     #expect(try blame(trainer).tensor == "weight \(name)")
   }
 
-  /// Finite weights so large that a product is not: the first result that suffers is named.
-  @Test func aBadActivationIsNamed() throws {
+  /// Finite weights so large that a product is not: the first result that suffers is named. Layer 1 is the main
+  /// model's; layer 2 is the module's, and the main model is well.
+  @Test(arguments: [1, 2])
+  func aBadActivationIsNamed(layer: Int) throws {
     let trainer = try trainer()
-    try fill(trainer.model, "model.layers.1.self_attn.o_proj.weight", 3e38)
+    try fill(trainer.model, "model.layers.\(layer).self_attn.o_proj.weight", 3e38)
     let first = trainer.source.microBatch(first: 0, count: 1)
-    #expect(trainer.runner.firstNonFiniteActivation([first]) == "activation attn_out.1")
-    #expect(try blame(trainer).tensor == "activation attn_out.1")
-  }
-
-  /// The module is layer 2; the main model is well.
-  @Test func aBadActivationOfTheModuleIsNamed() throws {
-    let trainer = try trainer()
-    try fill(trainer.model, "model.layers.2.self_attn.o_proj.weight", 3e38)
-    let first = trainer.source.microBatch(first: 0, count: 1)
-    #expect(trainer.runner.firstNonFiniteActivation([first]) == "activation attn_out.2")
-    #expect(try blame(trainer).tensor == "activation attn_out.2")
+    #expect(trainer.runner.firstNonFiniteActivation([first]) == "activation attn_out.\(layer)")
+    #expect(try blame(trainer).tensor == "activation attn_out.\(layer)")
   }
 
   /// Every micro-batch is looked at, not only the first.

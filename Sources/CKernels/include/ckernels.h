@@ -179,6 +179,8 @@ typedef struct {
 } hadal_bfloat16_unit;
 hadal_bfloat16_unit hadal_find_bfloat16_unit(void);
 
+/// Whether this processor has AMX-BF16 tiles and the system lends this process their registers, which it asks for.
+bool hadal_has_tiles(void);
 /// Whether this processor can run the level. Asks the system for the tile registers where the level needs them.
 bool hadal_level_is_supported(const hadal_kernels *level);
 /// Whether a supported level is the one to take when it is the first of the list. Two are not: the emulation, and on

@@ -63,7 +63,7 @@ struct AttentionBlocks {
 
 extension AttentionShape {
   /// Scores that are not masked, of all heads, times 2: the FLOPs for each unit of width.
-  var products: Double {
+  package var products: Double {
     let perHead = Double(queries) * (Double(keys - queries) + Double(queries + 1) / 2)
     return 2 * Double(sequences * heads) * perHead
   }

@@ -47,7 +47,7 @@ struct ProductLoop {
     let together = max(1, Self.sharedBytes / blocking.blockBytes)
     let workers = y.device.workers
     let shared = Tensor([max(Self.sharedBytes, blocking.blockBytes) / 4], on: y.device)
-    let scratch = ThreadScratch(aBytes: aBytes, cBytes: cBytes(rows: itemRows, blocking), on: y.device)
+    let scratch = scratch(sums: buffersSums(product) ? itemRows * blocking.columns : 0)
     for first in stride(from: 0, to: blocking.blocks, by: together) {
       let blocks = first..<min(blocking.blocks, first + together)
       let place = { (block: Int, run: Int) in
@@ -61,7 +61,7 @@ struct ProductLoop {
       workers.forEach(blocks.count * parts.count) { i, thread in
         // Those that share columns side by side: they stay in the thread's cache.
         let item = ProductItem(product: 0, block: first + i / parts.count, rows: parts[i % parts.count])
-        let work = scratch.buffers(thread)
+        let work = Buffers(scratch.buffers(thread))
         for run in 0..<blocking.runs {
           multiply(product, blocking, item, run, UnsafeRawPointer(place(item.block, run)), work)
         }
@@ -84,13 +84,14 @@ struct ProductLoop {
 
   private func runOwn(_ products: [Product], widest: Int = Blocking.widestBlock) {
     let workers = y.device.workers
+    // Sums that y cannot hold from one run to the next take as much of the cache as packed B does.
+    let buffers = products.contains(where: buffersSums)
     let blockings = products.map { product in
-      let blocking = Blocking(product, kernels, widest: widest, within: .max)
-      // Sums that y cannot hold from one run to the next take as much of the cache as packed B does.
-      return buffersSums(blocking)
-        ? Blocking(product, kernels, widest: min(widest, Blocking.widestBlock / 2), within: .max) : blocking
+      Blocking(
+        product, kernels, widest: buffersSums(product) ? min(widest, Blocking.widestBlock / 2) : widest,
+        within: .max)
     }
-    let most = blockings.contains(where: buffersSums) ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound
+    let most = buffers ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound
     let total = zip(products, blockings).reduce(0) { $0 + $1.0.m * $1.1.blocks }
     var items: [ProductItem] = []
     for (index, (product, blocking)) in zip(products, blockings).enumerated() {
@@ -107,13 +108,12 @@ struct ProductLoop {
         items += parts.map { ProductItem(product: index, block: block, rows: $0) }
       }
     }
-    let bBytes = blockings.map(\.runBytes).max() ?? 0
-    let cBytes = blockings.map { self.cBytes(rows: most + Int(kernels.rows), $0) }.max() ?? 0
-    let scratch = ThreadScratch(
-      bBytes: max(bBytes, Blocking.longestRun * Blocking.widestBlock * kernels.elementBytes), aBytes: aBytes,
-      cBytes: cBytes, on: y.device)
+    let widestSums = zip(products, blockings).map { buffersSums($0) ? $1.columns : 0 }.max() ?? 0
+    let scratch = scratch(
+      packed: Blocking.longestRun * Blocking.widestBlock * kernels.elementBytes / 4,
+      sums: (most + Int(kernels.rows)) * widestSums)
     workers.forEach(items.count) { i, thread in
-      let (item, work) = (items[i], scratch.buffers(thread))
+      let (item, work) = (items[i], Buffers(scratch.buffers(thread)))
       let (product, blocking) = (products[item.product], blockings[item.product])
       for run in 0..<blocking.runs {
         pack(product, blocking, item.block, run, into: work.b)
@@ -128,14 +128,27 @@ struct ProductLoop {
   /// Rows of A that are read at once: a panel that stays in the first-level cache, or four where A is transposed
   /// while it is packed, since these share cache lines.
   private var rowsTogether: Int { Int(kernels.rows) * (layout == .tn ? 4 : 1) }
-  private var aBytes: Int { rowsTogether * Blocking.longestRun * kernels.elementBytes }
 
-  /// The bytes of the float32 sums of an item, where y cannot hold them from one run to the next.
-  private func cBytes(rows: Int, _ blocking: Blocking) -> Int {
-    buffersSums(blocking) ? rows * blocking.columns * 4 : 0
+  /// Whether the float32 sums of an item wait in a buffer from one run of k to the next, because y cannot hold them.
+  private func buffersSums(_ product: Product) -> Bool {
+    product.k > Blocking.longestRun && y.dtype != .float32
   }
 
-  private func buffersSums(_ blocking: Blocking) -> Bool { blocking.runs > 1 && y.dtype != .float32 }
+  /// What each thread works with: packed B, panels of A, and sums that y cannot hold.
+  private struct Buffers {
+    let b, a, c: UnsafeMutableRawPointer
+
+    init(_ buffers: [UnsafeMutablePointer<Float>]) {
+      (b, a, c) = (.init(buffers[0]), .init(buffers[1]), .init(buffers[2]))
+    }
+  }
+
+  /// - Parameters:
+  ///   - packed: the size of packed B, in floats; of sums as well.
+  private func scratch(packed: Int = 0, sums: Int) -> Scratch {
+    let panels = rowsTogether * Blocking.longestRun * kernels.elementBytes / 4
+    return Scratch(sizes: [packed, panels, sums], threads: y.device.workers.threads, on: y.device)
+  }
 
   private func pack(
     _ product: Product, _ blocking: Blocking, _ block: Int, _ run: Int, into panels: UnsafeMutableRawPointer
@@ -154,10 +167,10 @@ struct ProductLoop {
   /// One run of an item: its rows with the packed columns.
   private func multiply(
     _ product: Product, _ blocking: Blocking, _ item: ProductItem, _ run: Int, _ packed: UnsafeRawPointer,
-    _ work: ThreadScratch.Buffers
+    _ work: Buffers
   ) {
     let (k, columns) = (blocking.k(run, of: product), blocking.columns(item.block, of: product))
-    let buffers = buffersSums(blocking)
+    let buffers = buffersSums(product)
     let width = buffers ? 4 : y.dtype.byteCount
     let ldc = buffers ? blocking.columns : product.ldy
     let c = buffers ? work.c : target(product, item, columns)
@@ -179,9 +192,9 @@ struct ProductLoop {
 
   /// Stores the sums that were buffered, rounded once.
   private func roundSums(
-    _ product: Product, _ blocking: Blocking, _ item: ProductItem, _ work: ThreadScratch.Buffers
+    _ product: Product, _ blocking: Blocking, _ item: ProductItem, _ work: Buffers
   ) {
-    guard buffersSums(blocking) else { return }
+    guard buffersSums(product) else { return }
     let columns = blocking.columns(item.block, of: product)
     let (y, round) = (target(product, item, columns), y.device.typed(y.dtype).from_float!)
     let sums = work.c.assumingMemoryBound(to: Float.self)
@@ -206,7 +219,7 @@ struct ProductLoop {
   }
 
   private func panels(
-    _ product: Product, _ rows: Range<Int>, _ k: Range<Int>, _ work: ThreadScratch.Buffers
+    _ product: Product, _ rows: Range<Int>, _ k: Range<Int>, _ work: Buffers
   ) -> Panels {
     let isTransposed = layout == .tn
     // Where rows of memory are picked, the index stands for their offset.
@@ -225,27 +238,5 @@ struct ProductLoop {
     return Panels(
       address: work.a, row: isColumnwise ? 1 : padded, step: isColumnwise ? Int(kernels.rows) : 1,
       bytes: padded * Int(kernels.rows) * kernels.elementBytes)
-  }
-}
-
-/// What each thread works with: packed B, panels of A, and sums that y cannot hold. One block of memory for all.
-private struct ThreadScratch {
-  struct Buffers {
-    let b, a, c: UnsafeMutableRawPointer
-  }
-
-  private let memory: Tensor
-  private let bBytes, aBytes, stride: Int
-
-  init(bBytes: Int = 0, aBytes: Int, cBytes: Int, on device: Device) {
-    let page = { (bytes: Int) in (bytes + 4095) / 4096 * 4096 }
-    (self.bBytes, self.aBytes) = (page(bBytes), page(aBytes))
-    stride = page(bBytes) + page(aBytes) + page(cBytes)
-    memory = Tensor([device.workers.threads, stride / 4], on: device)
-  }
-
-  func buffers(_ thread: Int) -> Buffers {
-    let base = memory.pointer + thread * stride
-    return Buffers(b: base, a: base + bBytes, c: base + bBytes + aBytes)
   }
 }

@@ -37,15 +37,10 @@ struct AttentionCase {
     attentionGradient(dO, q, kv, kr, o: saved.o, normalizers: saved.normalizers, shape, table)
   }
 
-  /// Pairs of a query and a key that it sees, over all heads.
-  private var pairs: Double {
-    Double(shape.sequences * shape.heads) * Double(shape.keys) * Double(shape.keys + 1) / 2
-  }
-
   /// Two products: scores and weighted values.
-  var forwardFlops: Double { 2 * pairs * Double(shape.nope + shape.rope + shape.value) }
+  var forwardFlops: Double { shape.products * Double(shape.nope + shape.rope + shape.value) }
   /// Five: the scores anew, and what reaches queries, keys, values and probabilities.
-  var backwardFlops: Double { 2 * pairs * Double(3 * (shape.nope + shape.rope) + 2 * shape.value) }
+  var backwardFlops: Double { shape.products * Double(3 * (shape.nope + shape.rope) + 2 * shape.value) }
   /// q, kv, kr and o, each once.
   var forwardBytes: Int { q.byteCount + kv.byteCount + kr.byteCount + dO.byteCount }
   /// Those, and the gradients of all of them.
