@@ -51,7 +51,7 @@ extension TensorSource {
   private static func isReadable(_ type: ScalarType, as dtype: DType) -> Bool {
     switch dtype {
     case .float32, .bfloat16: type == .float32 || type == .bfloat16
-    case .int32: type == .int32
+    case .int32, .float8, .uint8: type == dtype.scalarType
     }
   }
 }
@@ -62,6 +62,8 @@ extension DType {
     case .float32: .float32
     case .bfloat16: .bfloat16
     case .int32: .int32
+    case .float8: .float8E4M3
+    case .uint8: .uint8
     }
   }
 }
