@@ -5,14 +5,19 @@ import Testing
 
 /// What products of codes are made of: decoding any part of a matrix, and scaling partial sums.
 struct CodeKernelsTests {
-  /// Every code, with its sign and NaN, and no scale.
-  @Test(arguments: Kernel.all)
-  func everyCode(_ kernel: Kernel) throws {
+  /// Every code, with its sign and NaN, without a scale and with small and large ones, powers of two among them.
+  @Test(
+    arguments: Kernel.all,
+    [nil, 1, 3, 0x1p-126, 0x1p-101, 0x1p-100, 0x1p-9, 0x1p100, 0x1p101, 0x1p119] as [Float?])
+  func everyCode(_ kernel: Kernel, scale: Float?) throws {
     let device = try kernel.device(threads: 1)
     let codes = (0..<256).map { Float8E4M3(bits: UInt8($0)) }
-    let found = decoded(codes, (4, 64), index: nil, scales: nil, first: 0, width: 64, kernel.dtype, device)
+    let scales = scale.map { (values: [Float](repeating: $0, count: 4), row: 1, tile: 128) }
+    let found = decoded(
+      codes, (4, 64), index: nil, scales: scales, first: 0, width: 64, kernel.dtype, device)
     for (code, value) in zip(codes, found) {
-      let expected = Float(code)
+      let product = Float(code) * (scale ?? 1)
+      let expected = kernel.dtype == .bfloat16 ? Float(BFloat16(product)) : product
       #expect(
         value.bitPattern == expected.bitPattern || (value.isNaN && expected.isNaN),
         "\(code): \(value), \(expected)")
