@@ -1,10 +1,10 @@
+internal import Tensors
+
 /// The scales of block-quantized weights in a Hugging Face directory.
 ///
 /// `X.weight` of E4M3 codes `[N, K]` has `X.weight_scale_inv` of float32 `[⌈N/128⌉, ⌈K/128⌉]`: a weight is its code
 /// times the scale of its block, which multiplies in spite of its name. Source: DeepSeek-V3's README_WEIGHTS.
 package enum BlockScales {
-  /// Rows and columns of a block.
-  package static let block = 128
   private static let suffix = "_scale_inv"
 
   /// The name of the scales of a weight.
@@ -18,7 +18,7 @@ package enum BlockScales {
     precondition(weight.shape.count == 2, "\(weight.name) \(weight.shape) is no matrix")
     return TensorRecord(
       name: name(of: weight.name), type: .float32,
-      shape: weight.shape.map { ($0 + block - 1) / block })
+      shape: weight.shape.map(QuantizedTensor.tiles))
   }
 
   /// Everything that is wrong with the pairs of codes and scales among these tensors, and at which of them.

@@ -12,6 +12,14 @@ extension Tensor {
     case .float32: convert(from: Tensor(shape, .float32, copying: bytes, on: device))
     case .bfloat16: convert(from: Tensor(shape, .bfloat16, copying: bytes, on: device))
     case .float16: convert(from: Tensor(shape, halves: bytes, on: device))
+    case .float8E4M3:
+      guard let scales else { preconditionFailure("\(record.name): E4M3 codes without scales") }
+      let factors = BlockScales.record(of: record).shape
+      let quantized = QuantizedTensor(
+        codes: Tensor(shape, .float8, copying: bytes, on: device),
+        scales: Tensor([1] + factors, .float32, copying: scales, on: device), tiling: .blocks,
+        hasPowerOfTwoScales: false)
+      convert(from: quantized.dequantized(to: .float32))
     default: preconditionFailure("\(record.name): \(record.type.rawValue) was not refused")
     }
   }

@@ -77,6 +77,8 @@ extension DType {
     case .float32: .float32
     case .bfloat16: .bfloat16
     case .int32: .int32
+    case .float8: .float8E4M3
+    case .uint8: .uint8
     }
   }
 }

@@ -39,9 +39,14 @@ package final class WorkerPool {
 
   /// Splits 0..<count into equal ranges of at least `grain`, at most four a thread, and shares them.
   package func forEachRange(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    forEachRange(count, grain: grain) { range, _ in body(range) }
+  }
+
+  /// As `forEachRange(_:grain:_:)`, with the number of the thread (0..<threads).
+  package func forEachRange(_ count: Int, grain: Int, _ body: (_ range: Range<Int>, _ thread: Int) -> Void) {
     guard count > 0 else { return }
     let parts = max(1, min(count / max(grain, 1), threads * 4))
-    forEach(parts) { part in body(count * part / parts..<count * (part + 1) / parts) }
+    forEach(parts) { part, thread in body(count * part / parts..<count * (part + 1) / parts, thread) }
   }
 }
 

@@ -1,6 +1,7 @@
 internal import Checkpoint
 internal import Glibc
 internal import Model
+internal import Tensors
 internal import Training
 
 /// A Hugging Face directory, opened: what its `config.json` says, and its weights.
@@ -81,11 +82,11 @@ enum QuantizationFormat {
           continue
         }
       case "weight_block_size":
-        let block = ConfigurationNode.Content.scalar("\(BlockScales.block)", quoted: false)
+        let block = ConfigurationNode.Content.scalar("\(QuantizedTensor.tile)", quoted: false)
         guard case .sequence(let sides) = key.value.content, sides.map(\.content) == [block, block] else {
           reading.fault(
             at: key.location, key: key.key,
-            "must be [\(BlockScales.block), \(BlockScales.block)]: other blocks are not read")
+            "must be [\(QuantizedTensor.tile), \(QuantizedTensor.tile)]: other blocks are not read")
           continue
         }
       default: continue

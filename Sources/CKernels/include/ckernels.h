@@ -24,6 +24,22 @@ typedef struct {
   float gradient_scale, decay, beta1, beta2, step_size, v_scale, epsilon;
 } hadal_adamw_scalars;
 
+/// The scale of a tile: max(amax, amax_floor) / largest code, and the next power of two above it if asked for; 1 where
+/// all of that is 0; at least 2^-126. amax is that of the finite elements. amax_floor is finite and not negative.
+typedef struct {
+  float amax_floor;
+  bool power_of_two;
+} hadal_scale_rule;
+
+/// What quantizers add up where they are asked to. Start: amax 0, least_scale infinite, greatest_scale 0.
+typedef struct {
+  /// The largest finite |x|; the smallest and the largest scale of a tile.
+  float amax, least_scale, greatest_scale;
+  /// Elements that were NaN or infinite; finite ones whose |x / scale| rounds past the largest code; elements that are
+  /// not zero and whose code is.
+  int64_t non_finite, saturated, flushed;
+} hadal_quantization_counts;
+
 /// How numbers are stored.
 typedef enum { hadal_float32, hadal_bfloat16 } hadal_storage;
 
@@ -99,6 +115,29 @@ typedef struct {
   /// as bfloat16; it may be NULL.
   void (*adamw)(float *master, const float *gradient, void *m, void *v, void *compute, size_t count,
                 const hadal_adamw_scalars *s);
+  /// E4M3 codes of x [rows, width] in 1 x 128 tiles: code = x / scale to nearest, ties to even; NaN and infinity become
+  /// NaN (0x7f and the sign). scales [rows, ceil(width / 128)]. Here and below counts may be NULL.
+  void (*quantize_rows)(const void *x, size_t rows, size_t width, const hadal_scale_rule *rule, uint8_t *codes,
+                        float *scales, hadal_quantization_counts *counts);
+  /// The same for `width` columns of one 128 x 1 tile of up to 128 rows: scales [width]. `index`, where not NULL, picks
+  /// the rows of x. All arrays begin at the first column wanted.
+  void (*quantize_columns)(const void *x, size_t ldx, const int32_t *index, size_t rows, size_t width,
+                           const hadal_scale_rule *rule, uint8_t *codes, size_t ldc, float *scales,
+                           hadal_quantization_counts *counts);
+  /// The same for one block of up to 128 x 128, with one scale.
+  void (*quantize_block)(const void *x, size_t ldx, size_t rows, size_t width, const hadal_scale_rule *rule,
+                         uint8_t *codes, size_t ldc, float *scale, hadal_quantization_counts *counts);
+  /// y[r, c] = value(codes[i, c]) · scales[i · scale_row + (first_column + c) / tile], i = index ? index[r] : r.
+  /// codes points at the first column wanted, which is first_column of its matrix. tile is 1 or 128; scales may be NULL
+  /// (then 1).
+  void (*decode_e4m3)(const uint8_t *codes, size_t ldc, const int32_t *index, size_t rows, size_t width,
+                      const float *scales, size_t scale_row, size_t first_column, size_t tile, void *y, size_t ldy);
+  /// E5M6 codes of x [rows, width] in 1 x 128 tiles; rule->power_of_two must be set. A row of codes takes
+  /// ceil(width / 2) · 3 bytes: two codes in three bytes, little end first, a zero beside an odd last one. NaN and
+  /// infinity become NaN.
+  void (*pack_e5m6)(const void *x, size_t rows, size_t width, const hadal_scale_rule *rule, uint8_t *codes,
+                    float *scales, hadal_quantization_counts *counts);
+  void (*unpack_e5m6)(const uint8_t *codes, const float *scales, size_t rows, size_t width, void *y);
 } hadal_typed_kernels;
 
 typedef struct {
@@ -156,6 +195,15 @@ typedef struct {
   size_t (*first_non_finite)(const float *x, size_t count);
   /// index[r] = the column of the largest value of row r; ties go to the first.
   void (*largest_columns)(const float *x, size_t rows, size_t width, int32_t *index);
+  /// Codes in 1 x 128 tiles to codes y in 128 x 1 tiles: as decode_e4m3 and quantize_columns, without the array between
+  /// them. scales points at the first column's, columns begin at a multiple of 128.
+  void (*requantize_columns)(const uint8_t *codes, size_t ldx, const float *scales, size_t scale_row,
+                             const int32_t *index, size_t rows, size_t width, const hadal_scale_rule *rule, uint8_t *y,
+                             size_t ldy, float *y_scales, hadal_quantization_counts *counts);
+  /// c[i, j] (=, +=) partial[i, j] · row_scale[i · row_stride] · column_scale[j >> column_shift]; column_shift 0: a
+  /// scale for each column, 7: one for 128 columns.
+  void (*promote)(const float *partial, size_t ldp, size_t rows, size_t n, const float *row_scale, size_t row_stride,
+                  const float *column_scale, size_t column_shift, bool add, float *c, size_t ldc);
   /// a ← a / 2 + 1/2 from 0, `iterations` times in every lane of many accumulators: value = 1 − 2^−iterations.
   /// Returns the floating-point operations done.
   double (*fma_ceiling)(size_t iterations, float *value);

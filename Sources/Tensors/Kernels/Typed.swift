@@ -10,7 +10,7 @@ extension Device {
     switch dtype {
     case .float32: kernels.pointee.float32
     case .bfloat16: kernels.pointee.bfloat16
-    case .int32: preconditionFailure("no arithmetic on int32 tensors")
+    case .int32, .float8, .uint8: preconditionFailure("no arithmetic on \(dtype) tensors")
     }
   }
 
