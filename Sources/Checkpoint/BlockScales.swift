@@ -10,6 +10,9 @@ package enum BlockScales {
   /// The name of the scales of a weight.
   package static func name(of weight: String) -> String { weight + suffix }
 
+  /// The name of the weight that scales belong to.
+  package static func weightName(of scales: String) -> String { String(scales.dropLast(suffix.count)) }
+
   /// Whether a tensor of this name holds scales.
   package static func isScales(_ name: String) -> Bool { name.hasSuffix(suffix) }
 
@@ -44,7 +47,7 @@ package enum BlockScales {
   }
 
   private static func fault(ofScales scales: TensorRecord, _ records: [String: TensorRecord]) -> String? {
-    let weight = String(scales.name.dropLast(suffix.count))
+    let weight = weightName(of: scales.name)
     guard let type = records[weight]?.type else {
       return "\(quoted(scales.name)) belongs to \(quoted(weight)), which is missing"
     }
