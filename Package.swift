@@ -63,10 +63,10 @@ let package = Package(
     .target(
       name: "OracleSupport", dependencies: ["Checkpoint", "Tensors"], path: "Tests/OracleSupport",
       swiftSettings: strict),
-    tests("NumericsTests", ["Numerics"]),
+    tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
     tests("CommandLineTests", ["hadal", "Model", "Tensors"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
-    tests("TensorsTests", ["Tensors", "Numerics"]),
+    tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),
     tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),
     tests("ModelTests", ["Model", "Autograd", "Tensors", "Checkpoint", "OracleSupport"]),
     tests("OptimizationTests", ["Optimization", "Tensors"]),

@@ -48,7 +48,7 @@ struct ConversionTests {
     #expect(copy.pointer != x.pointer && copy.numbers == x.numbers)
   }
 
-  @Test(arguments: [DType.float32, .bfloat16, .int32])
+  @Test(arguments: DType.allCases)
   func zeros(_ dtype: DType) throws {
     let device = try Device(threads: 3)
     // Dirty the block that comes back from the pool.

@@ -39,6 +39,7 @@ struct DeterminismTests {
     optimizer(inputs, kernel.dtype, device, &results)
     routing(inputs, device, &results)
     attend(kernel.dtype, device, &results)
+    quantize(inputs, device, &results)
     return results
   }
 
@@ -158,6 +159,24 @@ struct DeterminismTests {
     results.keep("attention dq", gradient.dq)
     results.keep("attention dkv", gradient.dkv)
     results.keep("attention dkr", gradient.dkr)
+  }
+
+  private func quantize(_ inputs: Inputs, _ device: Device, _ results: inout Results) {
+    let (x, settings, counted) = (inputs.x.tensor(on: device), ScaleSettings(), QuantizationStatistics())
+    func keep(_ name: String, _ y: QuantizedTensor) {
+      results.keep(name, y.codes)
+      results.keep(name + " scales", y.scales)
+    }
+    let rows = quantizeRows(x, settings, statistics: counted)
+    keep("quantized rows", rows)
+    keep("quantized columns", quantizeColumns(x, offsets: [0, 400, 1100], settings, statistics: counted))
+    keep("requantized columns", requantizeColumns(rows, settings, statistics: counted))
+    keep("quantized blocks", quantizeBlocks(x, period: 275, settings, statistics: counted))
+    results.keep("dequantized", rows.dequantized(to: .bfloat16))
+    let packed = packE5M6(x, statistics: counted)
+    results.keep("E5M6", packed.codes)
+    results.keep("E5M6 unpacked", packed.unpacked(to: .float32))
+    results.keep("counts", Tensor([2], [Int32(counted.flushed), Int32(counted.elements)], on: device))
   }
 
   @Test(arguments: Kernel.all)

@@ -1,0 +1,96 @@
+import CKernels
+import Numerics
+import Tensors
+import Testing
+
+/// What products of codes are made of: decoding any part of a matrix, and scaling partial sums.
+struct CodeKernelsTests {
+  /// Every code, with its sign and NaN, and no scale.
+  @Test(arguments: Kernel.all)
+  func everyCode(_ kernel: Kernel) throws {
+    let device = try kernel.device(threads: 1)
+    let codes = (0..<256).map { Float8E4M3(bits: UInt8($0)) }
+    let found = decoded(codes, (4, 64), index: nil, scales: nil, first: 0, width: 64, kernel.dtype, device)
+    for (code, value) in zip(codes, found) {
+      let expected = Float(code)
+      #expect(
+        value.bitPattern == expected.bitPattern || (value.isNaN && expected.isNaN),
+        "\(code): \(value), \(expected)")
+    }
+  }
+
+  /// Parts that begin and end within tiles and vectors, rows picked by an index, both kinds of scales.
+  @Test(arguments: Kernel.all, [(0, 300), (5, 3), (120, 20), (127, 131), (256, 44)])
+  func anyPart(_ kernel: Kernel, _ part: (first: Int, width: Int)) throws {
+    let device = try kernel.device(threads: 1)
+    let (rows, columns) = (6, 300)
+    let codes = randomNumbers(rows * columns, "codes", scale: 20).map { Float8E4M3($0) }
+    for index in [nil, [4, 0, 0, 5]] as [[Int32]?] {
+      for tile in [1, 128] {
+        let perRow = (columns + tile - 1) / tile
+        let scales = randomNumbers(rows * perRow, "scales")
+        let found = decoded(
+          codes, (rows, columns), index: index, scales: (scales, perRow, tile), first: part.first,
+          width: part.width, kernel.dtype, device)
+        let places = index?.map(Int.init) ?? Array(0..<rows)
+        let expected = places.flatMap { row in
+          (part.first..<part.first + part.width).map { c in
+            let value = Float(codes[row * columns + c]) * scales[row * perRow + c / tile]
+            return kernel.dtype == .bfloat16 ? Float(BFloat16(value)) : value
+          }
+        }
+        #expect(found == expected, "tile \(tile), index \(index ?? [])")
+      }
+    }
+  }
+
+  private func decoded(
+    _ codes: [Float8E4M3], _ shape: (rows: Int, columns: Int), index: [Int32]?,
+    scales: (values: [Float], row: Int, tile: Int)?, first: Int, width: Int, _ dtype: DType, _ device: Device
+  ) -> [Float] {
+    let kernels = dtype == .float32 ? device.kernels.pointee.float32 : device.kernels.pointee.bfloat16
+    let rows = index?.count ?? shape.rows
+    // A column more on each row: nothing may be written there.
+    let y = Tensor.zeros([rows, width + 1], dtype, on: device)
+    codes.withUnsafeBytes { bytes in
+      kernels.decode_e4m3(
+        bytes.bindMemory(to: UInt8.self).baseAddress! + first, shape.columns, index, rows, width,
+        scales?.values,
+        scales?.row ?? 0, first, scales?.tile ?? 128, y.pointer, width + 1)
+    }
+    let numbers = y.numbers
+    #expect((0..<rows).allSatisfy { numbers[$0 * (width + 1) + width] == 0 })
+    return (0..<rows).flatMap { numbers[$0 * (width + 1)..<$0 * (width + 1) + width] }
+  }
+
+  /// One scale a column or one for 128, set or added, from rows with a stride.
+  @Test(arguments: Device.supportedLevels(), [1, 16, 128, 300])
+  func promotion(level: String, n: Int) throws {
+    let device = try Device(threads: 1, level: level)
+    let (rows, ldp, ldc, stride) = (5, n + 3, n + 2, 7)
+    let partial = randomNumbers(rows * ldp, "partial")
+    let rowScales = randomNumbers(rows * stride, "row scales")
+    let columnScales = randomNumbers(n, "column scales")
+    let before = randomNumbers(rows * ldc, "sums")
+    for (shift, add) in [(0, false), (0, true), (7, false), (7, true)] {
+      var c = before
+      device.kernels.pointee.promote(
+        partial, ldp, rows, n, rowScales, stride, columnScales, shift, add, &c, ldc)
+      for i in 0..<rows {
+        for j in 0..<ldc {
+          let (at, old) = (i * ldc + j, Double(before[i * ldc + j]))
+          guard j < n else {
+            #expect(c[at] == before[at])
+            continue
+          }
+          let term =
+            Double(partial[i * ldp + j]) * Double(rowScales[i * stride]) * Double(columnScales[j >> shift])
+          // Two roundings of the term and one of the sum, each half a unit.
+          let limit = 0x1.8p-24 * (2 * abs(term) + abs(old))
+          #expect(
+            abs(Double(c[at]) - (add ? old + term : term)) <= limit, "[\(i), \(j)] shift \(shift), \(add)")
+        }
+      }
+    }
+  }
+}
