@@ -42,7 +42,8 @@ package enum BlockScales {
       return "\(what), but its scales \(quoted(expected.name)) are missing"
     }
     guard scales != expected else { return nil }
-    return "\(what), so \(quoted(scales.name)) must be F32 \(expected.shape), one scale a block of 128 × 128; "
+    return
+      "\(what), so \(quoted(scales.name)) must be F32 \(expected.shape), one scale a block of 128 × 128; "
       + "it is \(scales.type.rawValue) \(scales.shape)"
   }
 
@@ -52,6 +53,7 @@ package enum BlockScales {
       return "\(quoted(scales.name)) belongs to \(quoted(weight)), which is missing"
     }
     return type == .float8E4M3
-      ? nil : "\(quoted(scales.name)) belongs to \(quoted(weight)), which is \(type.rawValue) and has no scales"
+      ? nil
+      : "\(quoted(scales.name)) belongs to \(quoted(weight)), which is \(type.rawValue) and has no scales"
   }
 }

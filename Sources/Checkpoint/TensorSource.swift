@@ -53,7 +53,9 @@ extension TensorSource {
     let name = quoted(wanted.name)
     guard contains(wanted.name) else { return "holds no tensor \(name)" }
     let record = try entry(wanted.name)
-    if record.shape != wanted.shape { return "\(name) has shape \(record.shape), the model needs \(wanted.shape)" }
+    if record.shape != wanted.shape {
+      return "\(name) has shape \(record.shape), the model needs \(wanted.shape)"
+    }
     let hasScales = try scales(wanted.name) != nil
     guard !record.type.isReadable(as: wanted.type, hasScales: hasScales) else { return nil }
     return "\(name) is \(record.type.rawValue), which cannot be read as \(wanted.type.rawValue)"

@@ -37,6 +37,7 @@ struct Export: ParsableCommand {
     let writer = HuggingFaceWriter(try weights.records())
     let configuration = HuggingFaceConfiguration(
       model, format: dtype, endOfText: tokenizer.tokenizer.map { Int($0.endOfText) })
+    if let note = tokenizer.note { Console.note(note) }
     for warning in configuration.warnings { Console.note("warning: \(warning)") }
     try directory.fill { (staging) throws(CheckpointError) in
       try writer.write(to: staging, bytes: weights.write)

@@ -29,7 +29,8 @@ struct ExportedWeights {
     var records: [TensorRecord] = []
     for record in weights.records { records += self.records(of: record) }
     for (name, original) in copies.sorted(by: { $0.key < $1.key }) {
-      records += self.records(of: TensorRecord(name: name, type: .float32, shape: try stored.entry(original).shape))
+      records += self.records(
+        of: TensorRecord(name: name, type: .float32, shape: try stored.entry(original).shape))
     }
     return records
   }

@@ -24,7 +24,8 @@ struct HuggingFaceConfiguration {
       if model.nSharedExperts == 0 { odd.append("n_shared_experts 0") }
     }
     return odd.isEmpty
-      ? [] : ["deepseek_v3 of transformers has no \(odd.joined(separator: ", ")): it will compute something else"]
+      ? []
+      : ["deepseek_v3 of transformers has no \(odd.joined(separator: ", ")): it will compute something else"]
   }
 
   /// Whether transformers computes this model as `deepseek_v2`: V2's router, and what that class takes for granted.
@@ -42,7 +43,8 @@ struct HuggingFaceConfiguration {
     let type = format == .float32 ? "float32" : "bfloat16"
     var values: [String: ConfigurationNode] = [
       "architectures": .sequence([.quoted("DeepseekV\(version)ForCausalLM")]),
-      "model_type": .quoted("deepseek_v\(version)"), "torch_dtype": .quoted(type), "use_cache": .plain("true"),
+      "model_type": .quoted("deepseek_v\(version)"), "torch_dtype": .quoted(type),
+      "use_cache": .plain("true"),
       "num_key_value_heads": .plain("\(model.numAttentionHeads)"), "bos_token_id": .null,
       "pad_token_id": .null,
     ]

@@ -30,6 +30,7 @@ struct Import: ParsableCommand {
     let companions = TokenizerFiles(in: from)
     let run = try ImportedRun.configuration(model, companions)
     let device = try ProcessDevice.make()
+    if let note = companions.note { Console.note(note) }
     let source = model.weights
     let contents = CheckpointContents(
       configuration: run.yaml(), step: 0, tokens: 0, nextSample: 0, state: RunCheckpoint.withoutMoments,
@@ -54,7 +55,8 @@ struct Import: ParsableCommand {
     throw CheckpointError(
       .missing, path: from,
       "holds no weights of layer \(layer), one of \(count) modules of multi-token prediction that config.json counts; "
-        + "add them, or set num_nextn_predict_layers to \(layer - model.moduleLayers.lowerBound) in \(from)/config.json")
+        + "add them, or set num_nextn_predict_layers to \(layer - model.moduleLayers.lowerBound) in \(from)/config.json"
+    )
   }
 
   /// - Throws: `CheckpointError` that names tensors that the model has no place for.
@@ -76,7 +78,8 @@ enum ImportedRun {
   /// not known.
   ///
   /// - Throws: `ConfigurationError` for a model that could not be opened again.
-  static func configuration(_ model: HuggingFaceModel, _ tokenizer: TokenizerFiles) throws -> RunConfiguration {
+  static func configuration(_ model: HuggingFaceModel, _ tokenizer: TokenizerFiles) throws -> RunConfiguration
+  {
     var run = RunConfiguration()
     run.model.vocabSize = model.configuration.vocabSize
     run.model.shape = model.configuration

@@ -14,8 +14,9 @@ struct TokenizerFiles {
   private let directory: String
   /// Those of `names` that are there.
   private let present: [String]
-  /// Nil if there is none, or none that can be read; then a note has said so.
+  /// Nil if there is none, or none that can be read; then `note` says so.
   let tokenizer: Tokenizer?
+  let note: String?
 
   /// - Parameter directory: Where `tokenizer.json` is; nil for none.
   init(in directory: String?) {
@@ -24,17 +25,14 @@ struct TokenizerFiles {
       directory.map { directory in
         Self.names.filter { FileManager.default.fileExists(atPath: "\(directory)/\($0)") }
       } ?? []
-    tokenizer = Self.read(present.contains(Self.tokenizerName) ? "\(self.directory)/\(Self.tokenizerName)" : nil)
-  }
-
-  private static func read(_ path: String?) -> Tokenizer? {
-    guard let path else {
-      Console.note("there is no tokenizer.json; the result has none either")
-      return nil
+    guard present.contains(Self.tokenizerName) else {
+      (tokenizer, note) = (nil, "there is no tokenizer.json; the result has none either")
+      return
     }
-    do throws(TokenizerError) { return try Tokenizer(contentsOf: path) } catch {
-      Console.note("warning: \(error); copied as it is, but hadal cannot read it")
-      return nil
+    do throws(TokenizerError) {
+      (tokenizer, note) = (try Tokenizer(contentsOf: "\(self.directory)/\(Self.tokenizerName)"), nil)
+    } catch {
+      (tokenizer, note) = (nil, "warning: \(error); copied as it is, but hadal cannot read it")
     }
   }
 
