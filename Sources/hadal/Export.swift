@@ -37,14 +37,14 @@ struct Export: ParsableCommand {
     let writer = HuggingFaceWriter(try weights.records())
     let configuration = HuggingFaceConfiguration(
       model, format: dtype, endOfText: tokenizer.tokenizer.map { Int($0.endOfText) })
-    if let note = tokenizer.note { Console.note(note) }
-    for warning in configuration.warnings { Console.note("warning: \(warning)") }
     try directory.fill { (staging) throws(CheckpointError) in
       try writer.write(to: staging, bytes: weights.write)
       try tokenizer.copy(to: staging)
       try tokenizer.addConfiguration(to: staging, longest: model.maxPositionEmbeddings)
       try PosixFileSystem().createDurably("\(staging)/config.json", Array(configuration.json.utf8))
     }
+    if let note = tokenizer.note { Console.note(note) }
+    for warning in configuration.warnings { Console.note("warning: \(warning)") }
     let files = writer.fileNames.count
     print("\(to): \(writer.byteCount) bytes of weights in \(files) file\(files == 1 ? "" : "s")")
   }

@@ -30,7 +30,6 @@ struct Import: ParsableCommand {
     let companions = TokenizerFiles(in: from)
     let run = try ImportedRun.configuration(model, companions)
     let device = try ProcessDevice.make()
-    if let note = companions.note { Console.note(note) }
     let source = model.weights
     let contents = CheckpointContents(
       configuration: run.yaml(), step: 0, tokens: 0, nextSample: 0, state: RunCheckpoint.withoutMoments,
@@ -38,12 +37,19 @@ struct Import: ParsableCommand {
     ) { (name, write) throws(CheckpointError) in
       let tensor = Tensor(try source.entry(name).shape, on: device)
       try source.load(into: [NamedTensor(name: name, tensor: tensor)])
+      if let index = tensor.firstNonFinite() {
+        throw CheckpointError(
+          .malformed, path: try source.file(of: name).path,
+          "\"\(name)\" is \(tensor.floats[index]) at element \(index): no model computes with that; "
+            + "copy the file anew, or take an earlier one")
+      }
       try write(tensor.bytes)
     }
     try directory.fill { (staging) throws(CheckpointError) in
       _ = try CheckpointStore(directory: staging).save(contents)
       try companions.copy(to: staging)
     }
+    if let note = companions.note { Console.note(note) }
     let elements = weights.records.reduce(0) { $0 + $1.byteCount / 4 }
     print("\(to)/step-0: \(weights.records.count) tensors, \(elements) parameters")
   }

@@ -118,6 +118,20 @@ struct BadExchangeTests {
     }
   }
 
+  /// In the final norm, which follows the embedding.
+  @Test func weightsThatAreNoNumbersAreRefused() throws {
+    try change("model", "model.safetensors", "{", to: "{")
+    let header = try bench.bytes("changed/model.safetensors").withUnsafeBytes { $0.load(as: Int.self) }
+    try bench.damage("changed/model.safetensors") { bytes in
+      for (index, byte) in [0, 0, 0x80, 0xff].enumerated() {
+        bytes[8 + header + 50 * 16 * 4 + 4 + index] = UInt8(byte)
+      }
+    }
+    try refuse(
+      "infinity", says: "changed/model.safetensors", "\"model.norm.weight\" is -inf at element 1",
+      "made was not made, nothing of it is left")
+  }
+
   /// A module's copy of the head that is not the head: the model has no place for it.
   @Test func copiesThatDifferAreRefused() throws {
     try change("model", "model.safetensors", "{", to: "{")

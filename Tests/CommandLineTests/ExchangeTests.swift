@@ -83,23 +83,49 @@ struct ExchangeTests {
     #expect(try bench.bytes("out.safetensors") == bench.bytes("decoded.safetensors"))
   }
 
+  /// What has no code is refused, not written as something else.
+  @Test func fp8RefusesWhatIsNoNumber() throws {
+    let configuration = Self.configuration
+    let model = DeepSeek(configuration, compute: .float32, on: try Device(threads: 1))
+    model.initialize(seed: 1)
+    let tensors = Dictionary(uniqueKeysWithValues: model.namedTensors.map { ($0.name, $0.tensor) })
+    let name = "model.layers.0.self_attn.o_proj.weight"
+    tensors[name]?.floats[5] = .nan
+    let contents = CheckpointContents(
+      configuration: "", step: 1, tokens: 1, nextSample: 1, tensors: model.namedTensors.map(\.record)
+    ) { (name, write) throws(CheckpointError) in if let tensor = tensors[name] { try write(tensor.bytes) } }
+    let store = CheckpointStore(directory: "\(try Workbench().path)/checkpoints")
+    let saved = try store.save(contents)
+    let stored = try StoredCheckpoint(saved.path)
+    let weights = ExportedWeights(stored, configuration, format: .fp8, on: model.device)
+    for part in [name, BlockScales.name(of: name)] {
+      let error = try #require(throws: CheckpointError.self) { try weights.write(part) { _ in } }
+      #expect(
+        error.path == saved.path && error.message.contains("\"\(name)\" is nan at element 5"), "\(error)")
+    }
+  }
+
+  private static let configuration: ModelConfiguration = {
+    var c = ModelConfiguration()
+    c.vocabSize = 11
+    (c.hiddenSize, c.intermediateSize, c.moeIntermediateSize) = (6, 10, 4)
+    (c.numHiddenLayers, c.numNextnPredictLayers) = (4, 2)
+    (c.numAttentionHeads, c.qLoraRank, c.kvLoraRank) = (3, 5, 7)
+    (c.qkNopeHeadDim, c.qkRopeHeadDim, c.vHeadDim) = (4, 2, 9)
+    (c.nRoutedExperts, c.nSharedExperts, c.nGroup) = (4, 2, 2)
+    (c.firstKDenseReplace, c.topkGroup, c.numExpertsPerTok) = (1, 1, 2)
+    return c
+  }()
+
   /// The list that streams files is the model's own.
   @Test func listedWeightsAreTheModels() throws {
-    var configuration = ModelConfiguration()
-    configuration.vocabSize = 11
-    (configuration.hiddenSize, configuration.intermediateSize, configuration.moeIntermediateSize) = (6, 10, 4)
-    (configuration.numHiddenLayers, configuration.numNextnPredictLayers) = (4, 2)
-    (configuration.numAttentionHeads, configuration.qLoraRank, configuration.kvLoraRank) = (3, 5, 7)
-    (configuration.qkNopeHeadDim, configuration.qkRopeHeadDim, configuration.vHeadDim) = (4, 2, 9)
-    (configuration.nRoutedExperts, configuration.nSharedExperts, configuration.nGroup) = (4, 2, 2)
-    (configuration.firstKDenseReplace, configuration.topkGroup, configuration.numExpertsPerTok) = (1, 1, 2)
     let changes: [(inout ModelConfiguration) -> Void] = [
       { _ in }, { $0.qLoraRank = nil }, { $0.topkMethod = .greedy }, { $0.nSharedExperts = 0 },
       { $0.nRoutedExperts = 0 }, { $0.moeLayerFreq = 2 }, { $0.numNextnPredictLayers = 0 },
     ]
     let device = try Device(threads: 1)
     for (index, change) in changes.enumerated() {
-      var changed = configuration
+      var changed = Self.configuration
       change(&changed)
       for modules in [true, false] {
         let listed = ModelWeights(changed, multiTokenPrediction: modules).records
