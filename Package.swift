@@ -64,7 +64,7 @@ let package = Package(
       name: "OracleSupport", dependencies: ["Checkpoint", "Tensors"], path: "Tests/OracleSupport",
       swiftSettings: strict),
     tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
-    tests("CommandLineTests", ["hadal", "Model", "Tensors"]),
+    tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
     tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),
     tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),

@@ -2,7 +2,7 @@
 # Installs what the tests need and runs all of them.
 #   launch/test.sh                     HADAL_ALLOW_SKIP=1: pass without PyTorch if it cannot be installed
 # Order: format, imports and both builds without warnings, unit and command-line tests, then other software (PyTorch and
-# transformers from PyPI) against `hadal probe`.
+# transformers from PyPI) against `hadal probe`, `import` and `export`.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
@@ -49,3 +49,4 @@ if [ ! -x "$python" ] || ! "$python" -c 'import torch, transformers, safetensors
   done
 fi
 "$python" Tests/Oracle/probe_against_transformers.py "$hadal"
+"$python" Tests/Oracle/exchange_against_transformers.py "$hadal"

@@ -29,6 +29,22 @@ package struct CheckpointError: Error, Equatable, Sendable, CustomStringConverti
   package var description: String { "\(path): \(message)" }
 }
 
+extension CheckpointError {
+  /// With how much space is needed and free, if the disk was full.
+  func withSpace(needed bytes: Int, in directory: String) -> CheckpointError {
+    guard [.system(ENOSPC), .system(EDQUOT), .system(EFBIG)].contains(kind) else { return self }
+    var error = self
+    error.message += "; \(bytes) bytes are needed for the tensors"
+    var status = statvfs()
+    if statvfs(directory, &status) == 0 {
+      // What this user may still write.
+      let free = UInt64(status.f_bavail) * UInt64(status.f_frsize)
+      error.message += ", the file system has \(free) free"
+    }
+    return error
+  }
+}
+
 /// Text from a file as it may stand in a message: in quotes, printable, at most 80 characters of it.
 func quoted(_ text: String) -> String {
   let shown = text.unicodeScalars.prefix(80).map { scalar in
@@ -38,9 +54,9 @@ func quoted(_ text: String) -> String {
 }
 
 /// The first few of many things to name, and how many more there are.
-func summary(_ items: [String], limit: Int = 8) -> String {
-  let more = items.count > limit ? " and \(items.count - limit) more" : ""
-  return items.prefix(limit).joined(separator: ", ") + more
+func summary(_ items: [String], separator: String = ", ", limit: Int = 8) -> String {
+  let more = items.count > limit ? "\(separator)and \(items.count - limit) more" : ""
+  return items.prefix(limit).joined(separator: separator) + more
 }
 
 /// The one place where an `errno` becomes a Swift error: repeats an interrupted call, throws if it failed.

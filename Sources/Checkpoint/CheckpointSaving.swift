@@ -1,5 +1,3 @@
-internal import Glibc
-
 extension CheckpointStore {
   /// Saves a checkpoint; once it returns, a loss of power no longer matters.
   ///
@@ -45,7 +43,7 @@ extension CheckpointStore {
     let manifest = contents.manifest(file: Manifest.File(name: name, digest: digest))
     try manifest.validate(path: "\(partial)/\(Manifest.fileName)")
     let text = try manifest.text()
-    try writeFile("\(partial)/\(Manifest.fileName)", text)
+    try fileSystem.createDurably("\(partial)/\(Manifest.fileName)", text)
     try fileSystem.synchronizeDirectory(partial)
     return digest.length + text.count
   }
@@ -67,17 +65,9 @@ extension CheckpointStore {
   }
 
   private func pointLatest(to step: Int) throws(CheckpointError) {
-    try writeFile(newLatest, Array("\(StepName(step).text)\n".utf8))
+    try fileSystem.createDurably(newLatest, Array("\(StepName(step).text)\n".utf8))
     try fileSystem.rename(newLatest, to: "\(directory)/\(Self.latestName)")
     try fileSystem.synchronizeDirectory(directory)
-  }
-
-  private func writeFile(_ path: String, _ text: [UInt8]) throws(CheckpointError) {
-    try fileSystem.createDurably(path) { (file) throws(CheckpointError) in
-      let output = HashingOutput(file, on: fileSystem)
-      try output.append(text)
-      _ = try output.finish()
-    }
   }
 
   /// Removes what was written, and adds to the error what its reader needs to know.
@@ -93,17 +83,6 @@ extension CheckpointStore {
       } catch { remains = "its remains could not be removed (\(error))" }
     }
     error.message += "; step-\(step) was not saved, \(remains), earlier checkpoints are untouched"
-    if [.system(ENOSPC), .system(EDQUOT), .system(EFBIG)].contains(error.kind) {
-      error.message += "; it needs \(bytesNeeded) bytes and its manifest"
-      if let free = freeBytes(directory) { error.message += ", the file system has \(free) free" }
-    }
-    return error
+    return error.withSpace(needed: bytesNeeded, in: directory)
   }
-}
-
-/// Bytes that this user may still write to the file system that holds `path`.
-private func freeBytes(_ path: String) -> UInt64? {
-  var status = statvfs()
-  guard statvfs(path, &status) == 0 else { return nil }
-  return UInt64(status.f_bavail) * UInt64(status.f_frsize)
 }

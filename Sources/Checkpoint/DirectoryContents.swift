@@ -23,8 +23,18 @@ func directoryContents(_ path: String) throws(CheckpointError) -> [String] {
   return names.sorted()
 }
 
-/// Whether something exists under this path.
-func exists(_ path: String) -> Bool {
+/// What is under this path, as `S_IFDIR` or another of `st_mode`'s formats; nil for nothing.
+func fileKind(_ path: String, followingLinks: Bool = false) -> mode_t? {
   var status = stat()
-  return lstat(path, &status) == 0
+  let result = followingLinks ? stat(path, &status) : lstat(path, &status)
+  return result == 0 ? status.st_mode & S_IFMT : nil
+}
+
+/// Whether something exists under this path.
+func exists(_ path: String) -> Bool { fileKind(path) != nil }
+
+/// The directory that something under this path is in.
+func parentDirectory(of path: String) -> String {
+  guard let slash = path.lastIndex(of: "/") else { return "." }
+  return slash == path.startIndex ? "/" : String(path[..<slash])
 }

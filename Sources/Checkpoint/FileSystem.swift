@@ -112,6 +112,30 @@ extension FileSystem {
     return result
   }
 
+  /// Creates a file of these bytes, and returns when it is on the disk.
+  package func createDurably(_ path: String, _ bytes: [UInt8]) throws(CheckpointError) {
+    try createDurably(path) { (file) throws(CheckpointError) in
+      let output = HashingOutput(file, on: self)
+      try output.append(bytes)
+      _ = try output.finish()
+    }
+  }
+
+  /// Copies a file to a name that must not exist, and returns when the copy is on the disk.
+  package func copyFile(_ path: String, to newPath: String) throws(CheckpointError) {
+    let source = try MappedFile(path)
+    try createDurably(newPath) { (file) throws(CheckpointError) in try writeAll(source.bytes, to: file) }
+  }
+
+  /// Removes a directory and everything below it.
+  func removeTree(_ path: String) throws(CheckpointError) {
+    for name in try directoryContents(path) {
+      let inner = "\(path)/\(name)"
+      if fileKind(inner) == S_IFDIR { try removeTree(inner) } else { try removeFile(inner) }
+    }
+    try removeDirectory(path)
+  }
+
   /// Removes a directory and the files in it.
   func removeDirectoryAndFiles(_ path: String) throws(CheckpointError) {
     for name in try directoryContents(path) { try removeFile("\(path)/\(name)") }

@@ -3,15 +3,15 @@
 /// With `model.safetensors.index.json`, exactly the shards that it lists; else `model.safetensors` and, if it is
 /// there too, `mtp.safetensors`; else every `*.safetensors` file.
 package final class HuggingFaceDirectory {
-  private static let indexName = "model.safetensors.index.json"
+  static let indexName = "model.safetensors.index.json"
 
   package let path: String
-  /// All tensors, file by file.
+  /// All tensors, file by file; the scales of E4M3 weights are parts of them, not tensors of their own.
   package let names: [String]
   private let files: [String: SafetensorsFile]
 
-  /// - Throws: `CheckpointError` if a file is missing or not valid, two files hold the same tensor, or
-  ///   the index and the shards do not agree.
+  /// - Throws: `CheckpointError` if a file is missing or not valid, two files hold the same tensor, the
+  ///   index and the shards do not agree, or E4M3 weights and scales do not go together.
   package init(_ path: String) throws(CheckpointError) {
     let shards = try Self.shards(in: path)
     var files: [String: SafetensorsFile] = [:]
@@ -23,7 +23,22 @@ package final class HuggingFaceDirectory {
         }
       }
     }
-    (self.path, self.files, names) = (path, files, shards.flatMap(\.names))
+    (self.path, self.files) = (path, files)
+    names = shards.flatMap(\.names).filter { !BlockScales.isScales($0) }
+    try checkScales()
+  }
+
+  private func checkScales() throws(CheckpointError) {
+    var records: [String: TensorRecord] = [:]
+    for (name, file) in files { records[name] = try file.entry(name) }
+    var faults: [String] = []
+    for (name, message) in BlockScales.faults(records) {
+      faults.append("\(try file(of: name).path.split(separator: "/").last ?? ""): \(message)")
+    }
+    guard faults.isEmpty else {
+      throw CheckpointError(
+        .malformed, path: path, "\(summary(faults, separator: "; ")); is the directory complete?")
+    }
   }
 
   package func contains(_ name: String) -> Bool { files[name] != nil }
@@ -40,6 +55,13 @@ package final class HuggingFaceDirectory {
   /// - Throws: `CheckpointError` of kind `.missing` if no file holds it.
   package func bytes(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer {
     try file(of: name).bytes(name)
+  }
+
+  /// The scales of an E4M3 weight; nil for other types.
+  ///
+  /// - Throws: `CheckpointError` of kind `.missing` if no file holds the weight.
+  package func scales(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer? {
+    try entry(name).type == .float8E4M3 ? try bytes(BlockScales.name(of: name)) : nil
   }
 
   /// The file that holds a tensor.

@@ -56,11 +56,13 @@ package struct Manifest: Equatable, Sendable {
   /// The file that one of `ranks` ranks writes: `rank-00000-of-00008.safetensors`.
   package static func fileName(rank: Int, of ranks: Int) -> String {
     precondition(0 <= rank && rank < ranks, "rank \(rank) of \(ranks)")
-    func digits(_ number: Int) -> String {
-      String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
-    }
-    return "rank-\(digits(rank))-of-\(digits(ranks)).safetensors"
+    return "rank-\(fiveDigits(rank))-of-\(fiveDigits(ranks)).safetensors"
   }
+}
+
+/// A number as it stands in the names of files that sort by it.
+func fiveDigits(_ number: Int) -> String {
+  String(repeating: "0", count: max(0, 5 - String(number).count)) + String(number)
 }
 
 /// A small value that a checkpoint keeps beside its tensors.

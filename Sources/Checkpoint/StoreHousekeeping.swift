@@ -8,17 +8,12 @@ extension CheckpointStore {
     var path = directory
     while !exists(path) {
       missing.append(path)
-      path = parent(of: path)
+      path = parentDirectory(of: path)
     }
     for path in missing.reversed() {
       try fileSystem.makeDirectory(path)
-      try fileSystem.synchronizeDirectory(parent(of: path))
+      try fileSystem.synchronizeDirectory(parentDirectory(of: path))
     }
-  }
-
-  private func parent(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
   /// Removes what a save that was cut off has left, and puts back a checkpoint that it had moved aside.

@@ -4,9 +4,16 @@ package import Tensors
 package protocol TensorSource {
   /// How messages call it.
   var path: String { get }
+  var names: [String] { get }
   func contains(_ name: String) -> Bool
   func entry(_ name: String) throws(CheckpointError) -> TensorRecord
   func bytes(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer
+  /// What the E4M3 codes of a tensor are multiplied by, block by block (`BlockScales`); nil where it has none.
+  func scales(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer?
+}
+
+extension TensorSource {
+  package func scales(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer? { nil }
 }
 
 extension SafetensorsFile: TensorSource {}
@@ -22,36 +29,46 @@ extension NamedTensor {
 extension TensorSource {
   /// Fills tensors from those of the same names; nothing is written unless all are there with the right shapes.
   ///
-  /// Float types are converted (to nearest, ties to even) where they differ.
+  /// Float types are converted (to nearest, ties to even) where they differ, E4M3 codes multiplied by their scales.
   /// - Throws: `CheckpointError` that lists every missing tensor, wrong shape and type that cannot be converted.
   package func load(into targets: [NamedTensor]) throws(CheckpointError) {
-    var faults: [String] = []
+    try requireReadable(targets.map(\.record))
     for target in targets {
-      guard contains(target.name) else {
-        faults.append("holds no tensor \(quoted(target.name))")
-        continue
-      }
-      let record = try entry(target.name)
-      if record.shape != target.tensor.shape {
-        faults.append(
-          "\(quoted(target.name)) has shape \(record.shape), the model needs \(target.tensor.shape)")
-      } else if !Self.isReadable(record.type, as: target.tensor.dtype) {
-        faults.append(
-          "\(quoted(target.name)) is \(record.type.rawValue), which cannot be read as \(target.tensor.dtype)")
-      }
+      try target.tensor.copy(bytes(target.name), entry(target.name), scales: scales(target.name))
     }
-    guard faults.isEmpty else {
-      let shown = faults.prefix(8).joined(separator: "; ")
-      let rest = faults.count > 8 ? "; and \(faults.count - 8) more" : ""
-      throw CheckpointError(.malformed, path: path, shown + rest)
-    }
-    for target in targets { target.tensor.copy(try bytes(target.name), try entry(target.name).type) }
   }
 
-  private static func isReadable(_ type: ScalarType, as dtype: DType) -> Bool {
-    switch dtype {
-    case .float32, .bfloat16: type == .float32 || type == .bfloat16
-    case .int32, .float8, .uint8: type == dtype.scalarType
+  /// Requires that all of these tensors can be read in these types, without reading any.
+  ///
+  /// - Throws: `CheckpointError` that lists every missing tensor, wrong shape and type that cannot be converted.
+  package func requireReadable(_ wanted: [TensorRecord]) throws(CheckpointError) {
+    var faults: [String] = []
+    for record in wanted { if let fault = try fault(reading: record) { faults.append(fault) } }
+    guard faults.isEmpty else {
+      throw CheckpointError(.malformed, path: path, summary(faults, separator: "; "))
+    }
+  }
+
+  private func fault(reading wanted: TensorRecord) throws(CheckpointError) -> String? {
+    let name = quoted(wanted.name)
+    guard contains(wanted.name) else { return "holds no tensor \(name)" }
+    let record = try entry(wanted.name)
+    if record.shape != wanted.shape {
+      return "\(name) has shape \(record.shape), the model needs \(wanted.shape)"
+    }
+    let hasScales = try scales(wanted.name) != nil
+    guard !record.type.isReadable(as: wanted.type, hasScales: hasScales) else { return nil }
+    return "\(name) is \(record.type.rawValue), which cannot be read as \(wanted.type.rawValue)"
+  }
+}
+
+extension ScalarType {
+  fileprivate func isReadable(as wanted: ScalarType, hasScales: Bool) -> Bool {
+    switch (self, wanted) {
+    case (.float32, .float32), (.float32, .bfloat16), (.bfloat16, .float32), (.bfloat16, .bfloat16): true
+    case (.float16, .float32), (.float16, .bfloat16): true
+    case (.float8E4M3, .float32), (.float8E4M3, .bfloat16): hasScales
+    default: self == wanted
     }
   }
 }
@@ -69,15 +86,6 @@ extension DType {
 }
 
 extension Tensor {
-  /// Reads packed elements, which may stand at any address.
-  fileprivate func copy(_ bytes: UnsafeRawBufferPointer, _ type: ScalarType) {
-    guard let base = bytes.baseAddress, !bytes.isEmpty else { return }
-    if type == dtype.scalarType { return pointer.copyMemory(from: base, byteCount: bytes.count) }
-    let staged = Tensor(shape, type == .bfloat16 ? .bfloat16 : .float32, on: device)
-    staged.pointer.copyMemory(from: base, byteCount: bytes.count)
-    convert(from: staged)
-  }
-
   /// The elements as they are stored.
   package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: byteCount) }
 }

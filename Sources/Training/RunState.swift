@@ -27,6 +27,13 @@ package struct RunCheckpoint {
 
   private var tensors: [NamedTensor] { model.namedTensors + optimizer.namedTensors }
 
+  /// The state of a checkpoint of weights alone, such as one that was imported: moments are zero, and not stored.
+  package static let withoutMoments: [String: StateValue] = ["optimizer.moments": .string("zero")]
+
+  private static func hasMoments(_ state: [String: StateValue]) -> Bool {
+    !withoutMoments.allSatisfy { state[$0] == $1 }
+  }
+
   /// - Parameter configuration: resolved, as YAML.
   package func save(
     _ state: RunState, configuration: String, to store: CheckpointStore
@@ -46,7 +53,9 @@ package struct RunCheckpoint {
   /// Nothing is changed unless the checkpoint holds exactly the tensors of this run, with the right shapes: a smaller
   /// model that began with a part of them would lose the rest at the next save.
   package func restore(_ checkpoint: StoredCheckpoint) throws(CheckpointError) -> RunState {
-    let surplus = Set(checkpoint.names).subtracting(tensors.map(\.name)).sorted()
+    // Those of an optimizer that has not made a step yet are zero.
+    let moments = Self.hasMoments(checkpoint.manifest.state) ? optimizer.namedTensors : []
+    let surplus = Set(checkpoint.names).subtracting((model.namedTensors + moments).map(\.name)).sorted()
     if let first = surplus.first {
       throw CheckpointError(
         .malformed, path: checkpoint.path,
@@ -54,7 +63,7 @@ package struct RunCheckpoint {
           + "smaller model; restore its configuration, or begin a new run")
     }
     try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in
-      try checkpoint.load(into: weights + optimizer.namedTensors)
+      try checkpoint.load(into: weights + moments)
     }
     var state = RunState()
     state.step = checkpoint.manifest.step

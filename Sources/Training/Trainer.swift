@@ -77,7 +77,7 @@ package final class Trainer {
     state = try RunCheckpoint(model, optimizer, identity).restore(checkpoint)
     notes.append("resumed from \(checkpoint.path) after step \(state.step)")
     let changes = identity.differences(from: checkpoint.manifest.state)
-    if !changes.isEmpty {
+    if !changes.isEmpty, state.tokens > 0 {
       notes.append(
         "the samples are not those that the checkpoint was trained on (\(changes.joined(separator: "; "))): "
           + "training goes on at sample \(state.nextSample) of another order")

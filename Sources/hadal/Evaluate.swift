@@ -28,17 +28,13 @@ struct Evaluate: ParsableCommand {
   var json = false
 
   func run() throws {
-    let stored = try StoredCheckpoint.find(checkpoint)
-    let run = try RunConfiguration.parse(yaml: stored.manifest.configuration, source: stored.path)
+    let opened = try OpenedCheckpoint(checkpoint)
+    let run = opened.run
     let dataset = try heldOut(run)
-    try checkTokenizer(dataset, stored)
-    let shape = try run.model.resolved(
-      tokenizerVocabSize: dataset.vocabularySize, endOfText: dataset.endOfText)
-    let compute = run.precision.mode.dtype
-    try MemoryCheck(shape, compute: compute).run()
-    let device = try ProcessDevice.make(threads: run.training.threads)
-    let model = DeepSeek(shape, compute: compute, on: device)
-    try model.loadWeights(stored.load)
+    try checkTokenizer(dataset, opened)
+    let model = try opened.model(
+      tokens: dataset.vocabularySize, endOfText: dataset.endOfText, compute: run.precision.mode.dtype,
+      multiTokenPrediction: true, threads: run.training.threads)
     let evaluator = Evaluator(
       model, dataset, sequenceLength: run.training.sequenceLength, batch: run.training.microBatchSize,
       boundaries: run.training.documentBoundaries)
@@ -47,8 +43,8 @@ struct Evaluate: ParsableCommand {
   }
 
   /// Ids mean something only in the vocabulary that the model was trained with; a run keeps its tokenizer.
-  private func checkTokenizer(_ dataset: TokenDataset, _ stored: StoredCheckpoint) throws {
-    guard let path = try? TokenizerFinder.path(besideCheckpoint: stored.path) else { return }
+  private func checkTokenizer(_ dataset: TokenDataset, _ opened: OpenedCheckpoint) throws {
+    guard let path = try? opened.tokenizerPath() else { return }
     let tokens = try Tokenizer(contentsOf: path).vocabularySize
     guard tokens == dataset.vocabularySize else {
       throw OptionError(

@@ -31,10 +31,10 @@ struct Generate: ParsableCommand {
 
   func run() throws {
     let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
-    let stored = try StoredCheckpoint.find(checkpoint)
-    let tokenizerPath = try tokenizer ?? TokenizerFinder.path(besideCheckpoint: stored.path)
-    let tokenizer = try Tokenizer(contentsOf: tokenizerPath)
-    let model = try Self.model(stored, vocabularySize: tokenizer.vocabularySize)
+    let opened = try OpenedCheckpoint(checkpoint)
+    let tokenizer = try Tokenizer(contentsOf: self.tokenizer ?? opened.tokenizerPath())
+    let model = try opened.model(
+      tokens: tokenizer.vocabularySize, compute: .float32, multiTokenPrediction: false)
     let generator = try Generator(model, tokenizer: tokenizer, sampler: sampler)
     // Not before there is something to continue it with: a prompt that is refused is not repeated.
     var beginning = prompt
@@ -46,17 +46,5 @@ struct Generate: ParsableCommand {
     if case .contextFull(let context) = output.ending {
       Console.note("stopped after \(output.tokens.count) tokens: the model's context of \(context) is full")
     }
-  }
-
-  /// The main model of a checkpoint, with its float32 master weights.
-  private static func model(_ stored: StoredCheckpoint, vocabularySize: Int) throws -> DeepSeek {
-    let manifest = "\(stored.path)/\(Manifest.fileName)"
-    let run = try RunConfiguration.parse(yaml: stored.manifest.configuration, source: manifest)
-    let shape = try run.model.resolved(tokenizerVocabSize: vocabularySize)
-    try MemoryCheck(shape, compute: .float32, multiTokenPrediction: false).run()
-    let model = DeepSeek(
-      shape, compute: .float32, multiTokenPrediction: false, on: try ProcessDevice.make())
-    try model.loadWeights(stored.load)
-    return model
   }
 }

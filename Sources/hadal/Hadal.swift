@@ -7,8 +7,8 @@ struct Hadal: ParsableCommand {
     commandName: "hadal",
     abstract: "Trains DeepSeek-V3-style language models on CPUs.",
     subcommands: [
-      Train.self, Evaluate.self, Generate.self, TokenizerCommand.self, Prepare.self, Probe.self, Bench.self,
-      Reference.self,
+      Train.self, Evaluate.self, Generate.self, TokenizerCommand.self, Prepare.self, Import.self, Export.self,
+      Probe.self, Bench.self, Reference.self,
     ])
 
   static func main() {

@@ -31,9 +31,8 @@ struct Probe: ParsableCommand {
   func run() throws {
     let weight = try checkedWeight()
     let compute = try checkedPrecision()
-    let shape = try ModelConfiguration.load(huggingFaceFile: "\(model)/config.json")
-    let directory = try HuggingFaceDirectory(model)
-    let weights = ProbeWeights(directory: directory, configuration: shape)
+    let weights = ProbeWeights(model: try HuggingFaceModel(model))
+    let shape = weights.model.configuration
     if weight != nil { try weights.requireModules() }
     let batch = try ProbeInput(path: input).batch(
       shape, depths: weight == nil ? 0 : shape.numNextnPredictLayers)

@@ -1,0 +1,45 @@
+internal import Checkpoint
+internal import Data
+internal import Generation
+internal import Model
+internal import Tensors
+internal import Training
+
+/// A checkpoint that a command reads: its tensors, and the configuration that its manifest holds.
+struct OpenedCheckpoint {
+  let stored: StoredCheckpoint
+  let run: RunConfiguration
+
+  /// - Parameter path: A checkpoint, a directory of checkpoints, or a run's directory.
+  /// - Throws: `CheckpointError`; `ConfigurationError` for a configuration that this version does not read.
+  init(_ path: String) throws {
+    stored = try StoredCheckpoint.find(path)
+    run = try RunConfiguration.parse(
+      yaml: stored.manifest.configuration, source: "\(stored.path)/\(Manifest.fileName)")
+  }
+
+  /// The `tokenizer.json` that belongs to it.
+  ///
+  /// - Throws: `GenerationError.noTokenizer`.
+  func tokenizerPath() throws(GenerationError) -> String {
+    try TokenizerFinder.path(besideCheckpoint: stored.path)
+  }
+
+  /// Builds the model with its weights.
+  ///
+  /// - Parameters:
+  ///   - tokens: how many the tokenizer has.
+  ///   - endOfText: the tokenizer's, where it must be the model's.
+  /// - Throws: `ConfigurationError`, `TrainingError.notEnoughMemory`, `DeviceError`, `CheckpointError`.
+  func model(
+    tokens: Int, endOfText: Int32? = nil, compute: DType, multiTokenPrediction: Bool, threads: Int? = nil
+  ) throws -> DeepSeek {
+    let shape = try run.model.resolved(tokenizerVocabSize: tokens, endOfText: endOfText)
+    try MemoryCheck(shape, compute: compute, multiTokenPrediction: multiTokenPrediction).run()
+    let model = DeepSeek(
+      shape, compute: compute, multiTokenPrediction: multiTokenPrediction,
+      on: try ProcessDevice.make(threads: threads))
+    try model.loadWeights(stored.load)
+    return model
+  }
+}
