@@ -5,11 +5,11 @@ import Testing
 
 /// The head on more rows than fit into one chunk of logits.
 ///
-/// 4 Mi logits may exist at once: with 70,000 tokens in the vocabulary that is 64 rows (the least), so 130
+/// 8 Mi logits may exist at once: with 140,000 tokens in the vocabulary that is 64 rows (the least), so 130
 /// rows make three chunks. Central differences would take minutes here; the gradients come from the formula,
 /// `dlogits = scale (softmax − onehot)`.
 struct CrossEntropyHeadTests {
-  private static let (rows, width, vocabulary) = (130, 2, 70_000)
+  private static let (rows, width, vocabulary) = (130, 2, 140_000)
   private let h = randomNumbers(rows * width, "head h")
   private let weight = randomNumbers(vocabulary * width, "head weight")
   private let scale = randomNumbers(rows, "head scale").map { abs($0) + 0.1 }

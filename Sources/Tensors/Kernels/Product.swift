@@ -9,8 +9,16 @@ struct Product {
   var aRows: UnsafePointer<Int32>?
   var bRows: UnsafePointer<Int32>?
 
+  /// Rows of this product, as rows of the whole result.
+  func rowsOfResult(_ rows: Range<Int>) -> Range<Int> {
+    y / ldy + rows.lowerBound..<y / ldy + rows.upperBound
+  }
+
   var flops: Double { 2 * Double(m) * Double(n) * Double(k) }
 }
+
+/// What is done with rows of the result as soon as they are complete, by the thread that completed them.
+typealias RowWork = (_ rows: Range<Int>) -> Void
 
 /// How a product is cut, from outside to inside: blocks of columns whose packed B fits the second-level cache, runs of k
 /// whose sums stay in registers, panels of A that stay in the first-level cache.
@@ -62,6 +70,15 @@ struct Blocking {
 struct ProductItem {
   let product, block: Int
   let rows: Range<Int>
+
+  /// The item in parts of about as many panels of rows.
+  func parts(panel: Int, panels: Int) -> [ProductItem] {
+    Self.parts(of: rows.count, panel: panel, count: rows.count / (panels * panel)).map {
+      ProductItem(
+        product: product, block: block,
+        rows: rows.lowerBound + $0.lowerBound..<rows.lowerBound + $0.upperBound)
+    }
+  }
 
   /// The rows of a product in parts of whole panels, as equal as can be.
   static func parts(of rows: Int, panel: Int, count: Int) -> [Range<Int>] {

@@ -10,6 +10,7 @@ struct ProductLoop {
   private let layout: Layout
   private let a, b, y: Tensor
   private let accumulates: Bool
+  private let finish: RowWork?
 
   /// Rows of an item that stay together: few enough that items come out even, and that their float32 sums fit beside
   /// packed B in the second-level cache.
@@ -20,18 +21,24 @@ struct ProductLoop {
   private static let ownRows = 256...1024
   /// Where rows are few: the fewest columns that make it worth a thread's while to multiply all rows with its own.
   private static let ownColumns = 128
+  /// Panels of rows in the items that come last.
+  private static let lastPanels = 4
 
-  /// - Parameter accumulates: add to y, which is float32 then.
-  init(_ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool) {
+  /// - Parameters:
+  ///   - accumulates: add to y, which is float32 then.
+  ///   - finish: what is done with rows of y that are complete, while they are in the cache.
+  init(
+    _ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool, finish: RowWork? = nil
+  ) {
     (self.layout, self.a, self.b, self.y) = (layout, a, b, y)
-    self.accumulates = accumulates
+    (self.accumulates, self.finish) = (accumulates, finish)
     kernels = y.device.products(a.dtype, b.dtype)
   }
 
   func run(_ products: [Product]) {
     guard let first = products.first else { return }
     let threads = y.device.workers.threads
-    if products.count > 1 || first.m >= Self.ownRows.lowerBound * threads {
+    if finish != nil || products.count > 1 || first.m >= Self.ownRows.lowerBound * threads {
       runOwn(products)
     } else if first.n >= Self.ownColumns * threads {
       runOwn(products, widest: min(Blocking.widestBlock, (first.n + threads - 1) / threads))
@@ -92,36 +99,64 @@ struct ProductLoop {
         within: .max)
     }
     let most = buffers ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound
+    let items = items(products, blockings, most: most)
+    let widestSums = zip(products, blockings).map { buffersSums($0) ? $1.columns : 0 }.max() ?? 0
+    let scratch = scratch(packed: packedFloats, sums: (most + Int(kernels.rows)) * widestSums)
+    // Whose columns a thread has packed.
+    var packed = [(product: Int, block: Int)](repeating: (-1, -1), count: workers.threads)
+    packed.withUnsafeMutableBufferPointer { packed in
+      let packed = packed
+      workers.forEach(items.count) { i, thread in
+        let (item, work) = (items[i], Buffers(scratch.buffers(thread)))
+        let (product, blocking) = (products[item.product], blockings[item.product])
+        let isKept = keeps(blocking)
+        let isPacked = isKept && packed[thread] == (item.product, item.block)
+        packed[thread] = (item.product, item.block)
+        for run in 0..<blocking.runs {
+          let b = work.b + (isKept ? run * blocking.runBytes : 0)
+          if !isPacked { pack(product, blocking, item.block, run, into: b) }
+          multiply(product, blocking, item, run, UnsafeRawPointer(b), work)
+        }
+        roundSums(product, blocking, item, work)
+        if blocking.blocks == 1, blocking.runs > 1 { finish?(product.rowsOfResult(item.rows)) }
+      }
+    }
+    if let finish {
+      for (product, blocking) in zip(products, blockings) where blocking.blocks > 1 {
+        y.device.forEachRows(product.m, width: product.n) { finish(product.rowsOfResult($0)) }
+      }
+    }
+  }
+
+  /// The parts of products that threads compute, those of the same columns one after the other.
+  private func items(_ products: [Product], _ blockings: [Blocking], most: Int) -> [ProductItem] {
+    let threads = y.device.workers.threads
     let total = zip(products, blockings).reduce(0) { $0 + $1.0.m * $1.1.blocks }
+    let target = min(most, max(Self.ownRows.lowerBound, total / (4 * threads)))
     var items: [ProductItem] = []
     for (index, (product, blocking)) in zip(products, blockings).enumerated() {
-      let target = min(most, max(Self.ownRows.lowerBound, total / (4 * workers.threads)))
       var count = (product.m + target - 1) / target
       if products.count == 1 {
         count = (product.m + most - 1) / most
-        while count * blocking.blocks < 4 * workers.threads, count * blocking.blocks % workers.threads != 0 {
-          count += 1
-        }
+        while count * blocking.blocks < 4 * threads, count * blocking.blocks % threads != 0 { count += 1 }
       }
       let parts = ProductItem.parts(of: product.m, panel: Int(kernels.rows), count: count)
       for block in 0..<blocking.blocks {
         items += parts.map { ProductItem(product: index, block: block, rows: $0) }
       }
     }
-    let widestSums = zip(products, blockings).map { buffersSums($0) ? $1.columns : 0 }.max() ?? 0
-    let scratch = scratch(
-      packed: Blocking.longestRun * Blocking.widestBlock * kernels.elementBytes / 4,
-      sums: (most + Int(kernels.rows)) * widestSums)
-    workers.forEach(items.count) { i, thread in
-      let (item, work) = (items[i], Buffers(scratch.buffers(thread)))
-      let (product, blocking) = (products[item.product], blockings[item.product])
-      for run in 0..<blocking.runs {
-        pack(product, blocking, item.block, run, into: work.b)
-        multiply(product, blocking, item, run, UnsafeRawPointer(work.b), work)
-      }
-      roundSums(product, blocking, item, work)
+    // The last ones are small, so that the threads end together, where that means no packing more than once.
+    let last = items.suffix(threads).flatMap {
+      keeps(blockings[$0.product]) ? $0.parts(panel: Int(kernels.rows), panels: Self.lastPanels) : [$0]
     }
+    return items.dropLast(threads) + last
   }
+
+  /// Floats of packed columns that a thread has at once.
+  private var packedFloats: Int { Blocking.longestRun * Blocking.widestBlock * kernels.elementBytes / 4 }
+
+  /// Whether a thread keeps all runs of a block for its next item.
+  private func keeps(_ blocking: Blocking) -> Bool { blocking.blockBytes <= packedFloats * 4 }
 
   // MARK: - Parts of a product
 
@@ -187,6 +222,7 @@ struct ProductLoop {
           kernels.padded(k.count) * Int(kernels.columns), columns.count,
           c + (row - item.rows.lowerBound) * ldc * width, ldc, output)
       }
+      if blocking.blocks == 1, blocking.runs == 1 { finish?(product.rowsOfResult(rows)) }
     }
   }
 
