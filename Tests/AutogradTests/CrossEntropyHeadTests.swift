@@ -82,7 +82,7 @@ struct CrossEntropyHeadTests {
     graph.tape.backward(from: [(output, Tensor([1], [1] as [Float], on: device))])
 
     let expected = expected()
-    // A row's denominator sums 70,000 terms, then logarithm and softmax.
+    // A row's denominator sums 140,000 terms, then logarithm and softmax.
     let terms = Self.vocabulary + 8
     let total = zip(expected.losses, scale).reduce(0) { $0 + $1.0 * Double($1.1) }
     #expect(
@@ -95,7 +95,8 @@ struct CrossEntropyHeadTests {
       firstDifference(
         graph.gradient(leaves[0])!, expected.dh, within: float32Tolerance(roundings: terms, expected.dh))
         == nil)
-    let tokens = [4, 0, 63, 64, 65, 127, 128, 129].map { $0 * 7919 % Self.vocabulary } + [1, 35_000, 69_999]
+    let labeled = [4, 0, 63, 64, 65, 127, 128, 129].map { $0 * 7919 % Self.vocabulary }
+    let tokens = labeled + [1, 35_000, 139_999]
     let dWeight = weightGradient(tokens, expected)
     let places = tokens.flatMap { [2 * $0, 2 * $0 + 1] }
     #expect(

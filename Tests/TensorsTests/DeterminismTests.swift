@@ -92,6 +92,9 @@ struct DeterminismTests {
     let sum = Tensor.zeros([530, 23], on: device)
     matmul(y, x, .tn, into: (sum, true))
     results.keep("matmul tn", sum)
+    let few = Tensor.zeros([32, 96], on: device)
+    matmul(all.view(at: 0, [1100, 32]), all.view(at: 7, [1100, 96]), .tn, into: (few, true))
+    results.keep("matmul tn, few sums", few)
     let offsets = [0, 0, 280, 281, 600]
     let experts = all.view(at: 50_000, [4, 65, 23])
     let grouped = groupedMatmul(x, experts, .nt, offsets: offsets)

@@ -49,9 +49,10 @@ typedef struct {
   hadal_packing float32, bfloat16;
   /// c[rows, n] (=, +=) a b of one panel of A with panels of B. Element (i, p) of a stands at i * a_row + p * a_step:
   /// (lda, 1) in place, (k padded, 1) packed from rows; and if element is float32, (1, rows of a panel) packed
-  /// transposed. `b_panel`: elements from one panel of B to the next.
+  /// transposed. `b_panel`: elements from one panel of B to the next; `b_step`: from one k to the next, `columns` where
+  /// it is packed. If element is float32 and a is packed transposed, b may stand in place, n a multiple of `columns`.
   void (*multiply)(size_t rows, size_t k, const void *a, size_t a_row, size_t a_step, const void *b, size_t b_panel,
-                   size_t n, void *c, size_t ldc, hadal_output output);
+                   size_t b_step, size_t n, void *c, size_t ldc, hadal_output output);
 } hadal_product_kernels;
 
 /// Kernels whose arrays `x`, `y`, … are of one storage type.
