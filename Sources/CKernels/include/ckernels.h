@@ -169,6 +169,19 @@ typedef struct {
   void (*triad_ceiling)(const float *a, const float *b, float factor, float *y, size_t count);
 } hadal_kernels;
 
+/// The system's number of the calling thread; 0 where it has none.
+int32_t hadal_this_thread(void);
+/// Where the calling thread may run, a bit for each processor; and to confine a thread (0: the calling one) to some.
+/// false where the system refuses.
+bool hadal_processors(uint64_t *bits, size_t words);
+bool hadal_confine(int32_t thread, const uint64_t *bits, size_t words);
+/// Spreads the pages of untouched memory over NUMA nodes, a bit for each of the first 64. false where the system
+/// refuses.
+bool hadal_spread(void *start, size_t bytes, uint64_t nodes);
+
+/// Whether this build watches every access to memory (AddressSanitizer).
+bool hadal_watches_memory(void);
+
 /// The levels that this build knows, best first; NULL ends the list.
 const hadal_kernels *const *hadal_levels(void);
 /// Products of ones in the unit for bfloat16, `iterations` times: value = iterations · depth. Returns the
