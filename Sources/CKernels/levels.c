@@ -69,3 +69,11 @@ bool hadal_level_is_fast(const hadal_kernels *level) {
 #endif
   return level != &hadal_kernels_emulated;
 }
+
+bool hadal_watches_memory(void) {
+#if defined(__has_feature)
+  return __has_feature(address_sanitizer);
+#else
+  return false;
+#endif
+}

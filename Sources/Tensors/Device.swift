@@ -14,26 +14,31 @@ package final class Device {
   package var level: String { String(cString: kernels.pointee.name) }
 
   /// - Parameters:
-  ///   - threads: worker threads; nil for one a core.
-  ///   - level: the name of an instruction-set level; nil for the best that the processor has.
-  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it, or when the environment asks for a
-  ///   memory pool that there is not.
-  package init(threads: Int? = nil, level: String? = nil) throws(DeviceError) {
-    kernels = try Self.kernels(named: level)
-    pool = MemoryPool(isPlain: try Self.isPoolPlain(ProcessInfo.processInfo.environment["HADAL_POOL"]))
-    workers = WorkerPool(threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+  ///   - threads: worker threads; nil for one for each processor that the process was lent.
+  ///   - request: what the environment asks for.
+  /// - Throws: `DeviceError` when this machine cannot be used like that.
+  package init(threads: Int? = nil, _ request: DeviceRequest) throws(DeviceError) {
+    kernels = try Self.kernels(named: request.level)
+    let lent = ProcessorSet.lent
+    let count =
+      threads ?? (lent.numbers.isEmpty ? ProcessInfo.processInfo.activeProcessorCount : lent.numbers.count)
+    let processors = try request.pinning.processors(threads: count, of: lent)
+    pool = MemoryPool(
+      isPlain: request.hasPlainPool ?? hadal_watches_memory(),
+      nodes: ProcessorSet(processors ?? lent.numbers).nodes())
+    workers = WorkerPool(threads: count, processors: processors)
+  }
+
+  /// A device whose threads the system places.
+  /// - Parameter level: the name of an instruction-set level; nil for the best that the processor has.
+  /// - Throws: `DeviceError` when the level is unknown or the processor lacks it.
+  package convenience init(threads: Int? = nil, level: String? = nil) throws(DeviceError) {
+    try self.init(threads: threads, DeviceRequest(level: level, pinning: .no))
   }
 
   /// The levels that this processor can run, in the order in which they are preferred.
   package static func supportedLevels() -> [String] {
     supported().map { String(cString: $0.pointee.name) }
-  }
-
-  /// Whether this value of `HADAL_POOL` asks for memory that sanitizers can watch (see `MemoryPool`); nil where it
-  /// is not set.
-  package static func isPoolPlain(_ value: String?) throws(DeviceError) -> Bool {
-    guard value == nil || value == "plain" else { throw .unknownPool(value ?? "") }
-    return value != nil
   }
 
   private static func supported() -> [UnsafePointer<hadal_kernels>] {
@@ -63,20 +68,3 @@ package final class Device {
 
 @available(*, unavailable)
 extension Device: Sendable {}
-
-/// Why this machine cannot compute as asked.
-package enum DeviceError: Error, CustomStringConvertible {
-  /// An instruction-set level that was asked for (`HADAL_ISA`) and cannot be had.
-  case unknownLevel(String, supported: [String])
-  /// A kind of memory pool that was asked for (`HADAL_POOL`) and does not exist.
-  case unknownPool(String)
-
-  package var description: String {
-    switch self {
-    case .unknownLevel(let level, let supported):
-      "HADAL_ISA=\(level): this processor or build has no such level; it has \(supported.joined(separator: ", "))"
-    case .unknownPool(let value):
-      "HADAL_POOL=\(value): only \"plain\" is known, for sanitizers; unset it for memory that is recycled"
-    }
-  }
-}

@@ -1,3 +1,4 @@
+internal import CKernels
 internal import Foundation
 
 /// Recycles blocks of memory by size, so that a training step in its steady state allocates nothing.
@@ -7,10 +8,11 @@ internal import Foundation
 /// product walks over thousands of rows, each on a small page of its own. Not zeroed.
 ///
 /// AddressSanitizer and valgrind know neither where a recycled block ends nor whether it is in use. For them a plain
-/// pool (`HADAL_POOL=plain`) takes every block from the system, with exactly the bytes that were asked for, and gives
-/// it back at once; it counts the same sizes.
+/// pool (`HADAL_POOL=plain`, and unasked in a build with AddressSanitizer) takes every block from the system, with
+/// exactly the bytes that were asked for, and gives it back at once; it counts the same sizes.
 package final class MemoryPool {
   private let isPlain: Bool
+  private let nodes: UInt64
   private var free: [Int: [UnsafeMutableRawPointer]] = [:]
   private var small: [UnsafeMutableRawPointer] = []
   private var slabs: [Slab] = []
@@ -26,8 +28,15 @@ package final class MemoryPool {
   package static let slabThreshold = 1 << 18
   package static let page = 4096
 
-  /// - Parameter isPlain: whether every block is the system's, neither rounded nor recycled.
-  package init(isPlain: Bool = false) { self.isPlain = isPlain }
+  /// - Parameters:
+  ///   - isPlain: whether every block is the system's, neither rounded nor recycled.
+  ///   - nodes: the NUMA nodes, a bit for each, whose processors compute. Where they are several, large blocks are
+  ///     spread over them page by page, since any thread may read any tensor; of one, each page lies where it is first
+  ///     touched.
+  package init(isPlain: Bool = false, nodes: UInt64 = 0) {
+    self.isPlain = isPlain
+    self.nodes = nodes
+  }
 
   deinit {
     for pointer in small { pointer.deallocate() }
@@ -69,6 +78,7 @@ package final class MemoryPool {
       return slab.base + used
     }
     let slab = Slab(byteCount: size > Slab.usual / 2 ? size : Slab.usual)
+    if nodes.nonzeroBitCount > 1 { slab.spread(over: nodes) }
     slabs.append(slab)
     // What a slab of its own has left over is less than a huge page: not worth leaving the current one for.
     if size <= Slab.usual / 2 || current == nil { current = (slab, size) }
@@ -103,6 +113,9 @@ private struct Slab {
       madvise(base, self.byteCount, MADV_HUGEPAGE)
     #endif
   }
+
+  /// A wish: where the system refuses, pages lie where they are first touched.
+  func spread(over nodes: UInt64) { _ = hadal_spread(base, byteCount, nodes) }
 
   func unmap() { munmap(mapping, mappedBytes) }
 }

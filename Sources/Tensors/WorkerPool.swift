@@ -1,3 +1,4 @@
+internal import CKernels
 internal import Foundation
 internal import Synchronization
 
@@ -8,20 +9,38 @@ internal import Synchronization
 package final class WorkerPool {
   package let threads: Int
   private let shared = SharedLoop()
+  /// The caller's thread, and where it might run before it was pinned; nil where it was not.
+  private let pinned: (thread: Int32, before: ProcessorSet)?
 
-  /// - Parameter threads: how many threads compute, the caller included; at least 1.
-  package init(threads: Int) {
+  /// - Parameters:
+  ///   - threads: how many threads compute, the caller included; at least 1.
+  ///   - processors: one for each thread to stay on, the caller's first, until the pool ends; nil to leave that to
+  ///     the system.
+  package init(threads: Int, processors: [Int]? = nil) {
     precondition(threads >= 1, "a worker pool needs at least 1 thread, not \(threads)")
+    precondition(
+      processors?.count ?? threads == threads, "\(processors?.count ?? 0) processors for \(threads) threads")
     self.threads = threads
+    pinned = processors.map { processors in
+      let before = ProcessorSet.ofThisThread
+      ProcessorSet([processors[0]]).confine()
+      return (hadal_this_thread(), before)
+    }
     for worker in 1..<max(threads, 1) {
-      let thread = Thread { [shared] in shared.serve(worker: worker) }
+      let thread = Thread { [shared] in
+        if let processors { ProcessorSet([processors[worker]]).confine() }
+        shared.serve(worker: worker)
+      }
       thread.name = "hadal-worker-\(worker)"
       thread.stackSize = 8 << 20
       thread.start()
     }
   }
 
-  deinit { shared.stop() }
+  deinit {
+    shared.stop()
+    if let pinned { pinned.before.confine(thread: pinned.thread) }
+  }
 
   /// Calls `body(item)` once for every item of 0..<count, and returns when all have ended.
   package func forEach(_ count: Int, _ body: (Int) -> Void) {

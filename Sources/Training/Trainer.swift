@@ -35,7 +35,10 @@ package final class Trainer {
   /// Opens the data, builds the model and restores or initializes it. Nothing is written.
   ///
   /// - Throws: `ConfigurationError`, `ShardError`, `CheckpointError`, `TrainingError`, `DeviceError`.
-  package init(_ configuration: RunConfiguration, resume: ResumeChoice, level: String? = nil) throws {
+  package init(
+    _ configuration: RunConfiguration, resume: ResumeChoice,
+    device request: DeviceRequest = DeviceRequest(pinning: .no)
+  ) throws {
     data = try TrainingData(configuration.data)
     if configuration.evaluation.every != nil, data.validation == nil {
       throw TrainingError.noValidation(path: configuration.data.directory ?? "data")
@@ -49,7 +52,7 @@ package final class Trainer {
     let start = try Self.start(resume, checkpoints)
     source = try data.source(configuration, model: shape)
     try MemoryCheck(training: shape, configuration).run()
-    let device = try Device(threads: configuration.training.threads, level: level)
+    let device = try Device(threads: configuration.training.threads, request)
     model = DeepSeek(shape, compute: configuration.precision.mode.dtype, on: device)
     optimizer = Optimizer(
       model.parameters.map(\.slot), AdamWSettings(configuration.optimizer),

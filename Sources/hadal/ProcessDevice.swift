@@ -3,12 +3,15 @@ internal import Tensors
 
 /// The machine as this process is asked to use it.
 enum ProcessDevice {
-  /// The instruction set that the environment variable HADAL_ISA names; nil for the best there is.
-  static var level: String? { ProcessInfo.processInfo.environment["HADAL_ISA"] }
+  /// What the environment variables HADAL_ISA, HADAL_POOL and HADAL_PIN ask for.
+  /// - Throws: `DeviceError` when one has a value that means nothing.
+  static func request() throws(DeviceError) -> DeviceRequest {
+    try DeviceRequest(environment: ProcessInfo.processInfo.environment)
+  }
 
-  /// - Parameter threads: nil for one a core.
-  /// - Throws: `DeviceError` when HADAL_ISA names what this machine has not.
+  /// - Parameter threads: nil for one for each processor that the process was lent.
+  /// - Throws: `DeviceError` when the environment asks for what this machine has not.
   static func make(threads: Int? = nil) throws(DeviceError) -> Device {
-    try Device(threads: threads, level: level)
+    try Device(threads: threads, request())
   }
 }

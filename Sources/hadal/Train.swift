@@ -34,7 +34,7 @@ struct Train: ParsableCommand {
       case "never": .never
       default: .path(resume)
       }
-    let trainer = try Trainer(configuration, resume: choice, level: ProcessDevice.level)
+    let trainer = try Trainer(configuration, resume: choice, device: ProcessDevice.request())
     let recorder = try RunRecorder(trainer)
     let summary = try trainer.run(recorder, stop: stop)
     recorder.finish(summary)

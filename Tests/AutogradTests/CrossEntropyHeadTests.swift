@@ -5,11 +5,11 @@ import Testing
 
 /// The head on more rows than fit into one chunk of logits.
 ///
-/// 4 Mi logits may exist at once: with 70,000 tokens in the vocabulary that is 64 rows (the least), so 130
+/// 8 Mi logits may exist at once: with 140,000 tokens in the vocabulary that is 64 rows (the least), so 130
 /// rows make three chunks. Central differences would take minutes here; the gradients come from the formula,
 /// `dlogits = scale (softmax − onehot)`.
 struct CrossEntropyHeadTests {
-  private static let (rows, width, vocabulary) = (130, 2, 70_000)
+  private static let (rows, width, vocabulary) = (130, 2, 140_000)
   private let h = randomNumbers(rows * width, "head h")
   private let weight = randomNumbers(vocabulary * width, "head weight")
   private let scale = randomNumbers(rows, "head scale").map { abs($0) + 0.1 }
@@ -82,7 +82,7 @@ struct CrossEntropyHeadTests {
     graph.tape.backward(from: [(output, Tensor([1], [1] as [Float], on: device))])
 
     let expected = expected()
-    // A row's denominator sums 70,000 terms, then logarithm and softmax.
+    // A row's denominator sums 140,000 terms, then logarithm and softmax.
     let terms = Self.vocabulary + 8
     let total = zip(expected.losses, scale).reduce(0) { $0 + $1.0 * Double($1.1) }
     #expect(
@@ -95,7 +95,8 @@ struct CrossEntropyHeadTests {
       firstDifference(
         graph.gradient(leaves[0])!, expected.dh, within: float32Tolerance(roundings: terms, expected.dh))
         == nil)
-    let tokens = [4, 0, 63, 64, 65, 127, 128, 129].map { $0 * 7919 % Self.vocabulary } + [1, 35_000, 69_999]
+    let labeled = [4, 0, 63, 64, 65, 127, 128, 129].map { $0 * 7919 % Self.vocabulary }
+    let tokens = labeled + [1, 35_000, 139_999]
     let dWeight = weightGradient(tokens, expected)
     let places = tokens.flatMap { [2 * $0, 2 * $0 + 1] }
     #expect(

@@ -93,6 +93,9 @@ struct DeterminismTests {
     let sum = Tensor.zeros([530, 23], on: device)
     matmul(y, x, .tn, into: (sum, true))
     results.keep("matmul tn", sum)
+    let few = Tensor.zeros([32, 96], on: device)
+    matmul(all.view(at: 0, [1100, 32]), all.view(at: 7, [1100, 96]), .tn, into: (few, true))
+    results.keep("matmul tn, few sums", few)
     let offsets = [0, 0, 280, 281, 600]
     let experts = all.view(at: 50_000, [4, 65, 23])
     let grouped = groupedMatmul(x, experts, .nt, offsets: offsets)
@@ -100,6 +103,7 @@ struct DeterminismTests {
     let wgrad = Tensor.zeros([4, 65, 23], on: device)
     groupedWeightGradient(grouped, x, offsets: offsets, into: (wgrad, true))
     results.keep("grouped Wgrad", wgrad)
+    gated(inputs, all, device, &results)
     let dWeight = Tensor.zeros([530, 23], on: device)
     let labels = Tensor([1100], inputs.ids, on: device).view(at: 0, [600])
     let scale = inputs.rowWeights.tensor(on: device).view(at: 0, [600])
@@ -107,6 +111,19 @@ struct DeterminismTests {
     results.keep("head losses", head.losses)
     results.keep("head dh", head.inputGradient!)
     results.keep("head dW", dWeight)
+  }
+
+  private func gated(_ inputs: Inputs, _ all: Tensor, _ device: Device, _ results: inout Results) {
+    let (x, weight) = (all.view(at: 0, [600, 23]), inputs.rowWeights.tensor(on: device))
+    let tokens = Tensor([600], (0..<600).map { (i: Int) -> Int32 in Int32(i * 37 % 600) }, on: device)
+    let offsets = [0, 0, 280, 281, 600]
+    let up = groupedSwiGLU(
+      x, gathering: tokens, all.view(at: 50_000, [4, 66, 23]), weight: weight, offsets: offsets)
+    results.keep("gated a", up.a)
+    let gradient = groupedSwiGLUGradient(
+      x, gathering: tokens, all.view(at: 90_000, [4, 23, 33]), h: up.h, weight: weight, offsets: offsets)
+    results.keep("gated dh", gradient.dh)
+    results.keep("gated dweight", gradient.dweight)
   }
 
   private func optimizer(_ inputs: Inputs, _ dtype: DType, _ device: Device, _ results: inout Results) {

@@ -24,12 +24,16 @@ struct DeviceTests {
     #expect(error?.description.contains("HADAL_ISA=\(level)") == true)
   }
 
-  @Test func onlyThePlainPoolCanBeAskedFor() throws {
-    #expect(try !Device.isPoolPlain(nil))
-    #expect(try Device.isPoolPlain("plain"))
-    for value in ["", "Plain", "slabs"] {
-      let error = #expect(throws: DeviceError.self) { try Device.isPoolPlain(value) }
-      #expect(error?.description.contains("HADAL_POOL=\(value)") == true)
+  @Test func theEnvironmentIsReadOrRefused() throws {
+    #expect(try DeviceRequest(environment: [:]) == DeviceRequest())
+    let all = try DeviceRequest(environment: ["HADAL_ISA": "avx2", "HADAL_POOL": "plain", "HADAL_PIN": "yes"])
+    #expect(all.level == "avx2" && all.hasPlainPool == true && all.pinning == .yes)
+    #expect(try DeviceRequest(environment: ["HADAL_PIN": "no"]).pinning == .no)
+    for (name, values) in [("HADAL_POOL", ["", "Plain", "slabs"]), ("HADAL_PIN", ["", "1", "Yes", "auto"])] {
+      for value in values {
+        let error = #expect(throws: DeviceError.self) { try DeviceRequest(environment: [name: value]) }
+        #expect(error?.description.contains("\(name)=\(value):") == true)
+      }
     }
   }
 

@@ -8,10 +8,12 @@ struct MatrixMultiplyTests {
     var testDescription: String { "\(m) × \(n) × \(k)" }
   }
 
-  /// One element; odd sizes; panels and their last rows and columns; several blocks of columns, several runs of k.
+  /// One element; odd sizes; panels and their last rows and columns; several blocks of columns, several runs of k;
+  /// k so long for its few sums that it is cut, and columns that are read in place.
   private static let sizes = [
     Size(m: 1, n: 1, k: 1), Size(m: 3, n: 5, k: 7), Size(m: 1, n: 37, k: 130), Size(m: 57, n: 33, k: 9),
     Size(m: 33, n: 64, k: 97), Size(m: 5, n: 1025, k: 3), Size(m: 17, n: 31, k: 1061),
+    Size(m: 9, n: 96, k: 1100), Size(m: 64, n: 33, k: 4700),
   ]
 
   private func shapes(_ layout: Layout, _ s: Size) -> (a: [Int], b: [Int]) {

@@ -4,7 +4,7 @@ import Testing
 /// Memory is reused, aligned and counted.
 struct MemoryPoolTests {
   private let device: Device
-  init() throws { device = try Device(threads: 2) }
+  init() throws { device = try Device(threads: 2, DeviceRequest(hasPlainPool: false, pinning: .no)) }
 
   @Test func blocksAreReused() {
     let pool = device.pool

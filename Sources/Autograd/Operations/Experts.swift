@@ -32,9 +32,9 @@ package enum Experts: Operation {
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
     let plan = inputs.plan
-    let h = groupedMatmul(
-      inputs.x.value, gathering: plan.tokens, inputs.gateUp.value, .nt, offsets: plan.offsets)
-    let a = swiglu(h, weight: inputs.rowWeights)
+    let (h, a) = groupedSwiGLU(
+      inputs.x.value, gathering: plan.tokens, inputs.gateUp.value, weight: inputs.rowWeights,
+      offsets: plan.offsets)
     let yRows = groupedMatmul(a, inputs.down.value, .nt, offsets: plan.offsets)
     return (combineRows(yRows, positions: plan.positions), h)
   }
@@ -43,9 +43,8 @@ package enum Experts: Operation {
     _ dy: Tensor, _ inputs: Inputs, _ h: Saved
   ) -> (gradients: [Tensor], carried: Carried) {
     let plan = inputs.plan
-    let da = groupedMatmul(dy, gathering: plan.tokens, inputs.down.value, .nn, offsets: plan.offsets)
-    let (dh, dweight, a) = swigluGradient(da, h, weight: inputs.rowWeights)
-    guard let dweight, let a else { preconditionFailure("SwiGLU with a weight gives its gradient") }
+    let (dh, dweight, a) = groupedSwiGLUGradient(
+      dy, gathering: plan.tokens, inputs.down.value, h: h, weight: inputs.rowWeights, offsets: plan.offsets)
     let dxRows = groupedMatmul(dh, inputs.gateUp.value, .nn, offsets: plan.offsets)
     let flat = plan.positions.reshaped([plan.positions.count])
     let dWeights = gatherRows(dweight.reshaped([dweight.count, 1]), flat).reshaped(inputs.weights.value.shape)

@@ -65,9 +65,10 @@ typedef struct {
   hadal_packing float32, bfloat16;
   /// c[rows, n] (=, +=) a b of one panel of A with panels of B. Element (i, p) of a stands at i * a_row + p * a_step:
   /// (lda, 1) in place, (k padded, 1) packed from rows; and if element is float32, (1, rows of a panel) packed
-  /// transposed. `b_panel`: elements from one panel of B to the next.
+  /// transposed. `b_panel`: elements from one panel of B to the next; `b_step`: from one k to the next, `columns` where
+  /// it is packed. If element is float32 and a is packed transposed, b may stand in place, n a multiple of `columns`.
   void (*multiply)(size_t rows, size_t k, const void *a, size_t a_row, size_t a_step, const void *b, size_t b_panel,
-                   size_t n, void *c, size_t ldc, hadal_output output);
+                   size_t b_step, size_t n, void *c, size_t ldc, hadal_output output);
 } hadal_product_kernels;
 
 /// Kernels whose arrays `x`, `y`, … are of one storage type.
@@ -215,6 +216,19 @@ typedef struct {
   /// y = a + factor · b.
   void (*triad_ceiling)(const float *a, const float *b, float factor, float *y, size_t count);
 } hadal_kernels;
+
+/// The system's number of the calling thread; 0 where it has none.
+int32_t hadal_this_thread(void);
+/// Where the calling thread may run, a bit for each processor; and to confine a thread (0: the calling one) to some.
+/// false where the system refuses.
+bool hadal_processors(uint64_t *bits, size_t words);
+bool hadal_confine(int32_t thread, const uint64_t *bits, size_t words);
+/// Spreads the pages of untouched memory over NUMA nodes, a bit for each of the first 64. false where the system
+/// refuses.
+bool hadal_spread(void *start, size_t bytes, uint64_t nodes);
+
+/// Whether this build watches every access to memory (AddressSanitizer).
+bool hadal_watches_memory(void);
 
 /// The levels that this build knows, best first; NULL ends the list.
 const hadal_kernels *const *hadal_levels(void);

@@ -45,14 +45,15 @@ struct BlockProducts {
     let packed = UnsafeRawPointer(b.base) + panel * b.panelBytes + k.lowerBound * b.rowBytes
     let stride = b.panelBytes / kernels.elementBytes
     if !transposed, kernels.element == hadal_float32 {
-      kernels.multiply(rows, k.count, a, lda, 1, packed, stride, columns.count, c, ldc, output)
+      kernels.multiply(
+        rows, k.count, a, lda, 1, packed, stride, Int(kernels.columns), columns.count, c, ldc, output)
       return
     }
     kernels.float32.a(transposed, a, lda, nil, k.count, rows, scratch)
     let isColumnwise = transposed && kernels.element == hadal_float32
     kernels.multiply(
       rows, k.count, scratch, isColumnwise ? 1 : kernels.padded(k.count),
-      isColumnwise ? Int(kernels.rows) : 1, packed,
-      stride, columns.count, c, ldc, output)
+      isColumnwise ? Int(kernels.rows) : 1, packed, stride, Int(kernels.columns), columns.count, c, ldc,
+      output)
   }
 }

@@ -10,8 +10,8 @@ package struct CrossEntropyResult {
   package let inputGradient: Tensor?
 }
 
-/// Logits that exist at once, in elements: 4 M, 16 MB.
-private let logitsBudget = 1 << 22
+/// Logits that exist at once, in elements: 8 M, 32 MB. Each chunk reads the weight twice and adds to its whole gradient.
+private let logitsBudget = 1 << 23
 
 /// Cross-entropy of `logits = h Wᵀ`, chunk by chunk: the logits of the whole batch never exist at once.
 ///

@@ -45,10 +45,22 @@ package func matmul(
 package func groupedMatmul(
   _ a: Tensor, gathering: Tensor? = nil, _ b: Tensor, _ layout: Layout, offsets: [Int]
 ) -> Tensor {
+  let y = Tensor([gathering?.count ?? a.rows, b.shape[layout == .nt ? 1 : 2]], a.dtype, on: a.device)
+  groupedMatmul(a, gathering: gathering, b, layout, offsets: offsets, into: y)
+  return y
+}
+
+/// What comes after a product in the same loop, and what it is called in the profile; bytes beside the product's.
+typealias ProductFinish = (name: String, bytes: Int, body: RowWork)
+
+/// As ``groupedMatmul(_:gathering:_:_:offsets:)`` into `y`; `finish` is done with rows that are complete.
+func groupedMatmul(
+  _ a: Tensor, gathering: Tensor?, _ b: Tensor, _ layout: Layout, offsets: [Int], into y: Tensor,
+  finish: ProductFinish? = nil
+) {
   let (rows, columns) = (b.shape[1], b.shape[2])
   let (n, k) = layout == .nt ? (rows, columns) : (columns, rows)
   precondition(layout != .tn && a.columns == k, "groupedMatmul \(layout): \(a.shape) \(b.shape)")
-  let y = Tensor([gathering?.count ?? a.rows, n], a.dtype, on: a.device)
   let index = gathering?.elements(Int32.self).baseAddress.map { UnsafePointer($0) }
   let products = (0..<b.shape[0]).map { e in
     Product(
@@ -56,8 +68,7 @@ package func groupedMatmul(
       n: n,
       k: k, lda: k, ldb: columns, ldy: n, aRows: index.map { $0 + offsets[e] })
   }
-  withExtendedLifetime(gathering) { multiply(products, a, b, into: (y, false), layout) }
-  return y
+  withExtendedLifetime(gathering) { multiply(products, a, b, into: (y, false), layout, finish) }
 }
 
 /// Wgrad of experts: `y[e] (+)= a[rows of e]ᵀ b[rows of e]`, with `a [R, M]`, `b [R, N]`, `y [E, M, N]` float32.
@@ -85,16 +96,18 @@ package func groupedWeightGradient(
 
 /// Every matrix product of the project comes through here.
 private func multiply(
-  _ products: [Product], _ a: Tensor, _ b: Tensor, into target: ProductTarget, _ layout: Layout
+  _ products: [Product], _ a: Tensor, _ b: Tensor, into target: ProductTarget, _ layout: Layout,
+  _ finish: ProductFinish? = nil
 ) {
   let (y, accumulate) = target
   precondition(!accumulate || y.dtype == .float32, "only float32 is accumulated, not \(y.dtype)")
   // An expert without rows adds nothing, but overwrites with zeros.
   let products = products.filter { $0.m > 0 && $0.n > 0 && ($0.k > 0 || !accumulate) }
   y.device.measured(
-    "matmul \(layout)", .gemm, bytes: a.byteCount + b.byteCount + y.byteCount * (accumulate ? 2 : 1),
+    finish.map { "matmul \(layout), \($0.name)" } ?? "matmul \(layout)", .gemm,
+    bytes: a.byteCount + b.byteCount + y.byteCount * (accumulate ? 2 : 1) + (finish?.bytes ?? 0),
     flops: products.reduce(0) { $0 + $1.flops }
   ) {
-    ProductLoop(a, b, into: y, layout, accumulates: accumulate).run(products)
+    ProductLoop(a, b, into: y, layout, accumulates: accumulate, finish: finish?.body).run(products)
   }
 }

@@ -9,8 +9,37 @@ struct Product {
   var aRows: UnsafePointer<Int32>?
   var bRows: UnsafePointer<Int32>?
 
+  /// The most rows, and the most sums, of a product whose k is cut.
+  private static let (fewRows, fewSums) = (64, 1 << 18)
+  private static let mostSlices = 8
+
+  /// A weight gradient of few sums over a long k, cut along k: products of their own, whose results `[slices, m, n]`
+  /// follow each other. Each is whole runs. nil for a product that is not cut. Which ones are, and where, is a matter
+  /// of the sizes alone, so that the bits are the same for any number of threads.
+  func slices(_ layout: Layout) -> [Product]? {
+    let runs = (k + Blocking.longestRun - 1) / Blocking.longestRun
+    guard layout == .tn, runs > 1, m <= Self.fewRows, m * n <= Self.fewSums, aRows == nil, bRows == nil else {
+      return nil
+    }
+    let length = (runs + Self.mostSlices - 1) / Self.mostSlices * Blocking.longestRun
+    return stride(from: 0, to: k, by: length).enumerated().map { index, first in
+      var slice = self
+      slice.k = min(length, k - first)
+      (slice.a, slice.b, slice.y) = (a + first * lda, b + first * ldb, index * m * n)
+      return slice
+    }
+  }
+
+  /// Rows of this product, as rows of the whole result.
+  func rowsOfResult(_ rows: Range<Int>) -> Range<Int> {
+    y / ldy + rows.lowerBound..<y / ldy + rows.upperBound
+  }
+
   var flops: Double { 2 * Double(m) * Double(n) * Double(k) }
 }
+
+/// What is done with rows of the result as soon as they are complete, by the thread that completed them.
+typealias RowWork = (_ rows: Range<Int>) -> Void
 
 /// How a product is cut, from outside to inside: blocks of columns whose packed B fits the second-level cache, runs of k
 /// whose sums stay in registers, panels of A that stay in the first-level cache.
@@ -62,6 +91,20 @@ struct Blocking {
 struct ProductItem {
   let product, block: Int
   let rows: Range<Int>
+
+  /// The item in parts of some panels of rows, at least, and of work that is worth a part.
+  func parts(panel: Int, panels: Int, flopsPerRow: Double) -> [ProductItem] {
+    // An expert without tokens has k = 0.
+    let least = max(panels * panel, Int(Self.leastFlops / max(1, flopsPerRow)))
+    return Self.parts(of: rows.count, panel: panel, count: rows.count / least).map {
+      ProductItem(
+        product: product, block: block,
+        rows: rows.lowerBound + $0.lowerBound..<rows.lowerBound + $0.upperBound)
+    }
+  }
+
+  /// About 50 µs of a core.
+  private static let leastFlops = 8e6
 
   /// The rows of a product in parts of whole panels, as equal as can be.
   static func parts(of rows: Int, panel: Int, count: Int) -> [Range<Int>] {

@@ -6,10 +6,11 @@ internal import CKernels
 /// enough to be worth it (experts; a large product on few threads); else by all threads together, into memory that
 /// they share.
 struct ProductLoop {
-  private let kernels: hadal_product_kernels
-  private let layout: Layout
-  private let a, b, y: Tensor
+  let kernels: hadal_product_kernels
+  let layout: Layout
+  let a, b, y: Tensor
   private let accumulates: Bool
+  private let finish: RowWork?
 
   /// Rows of an item that stay together: few enough that items come out even, and that their float32 sums fit beside
   /// packed B in the second-level cache.
@@ -20,23 +21,54 @@ struct ProductLoop {
   private static let ownRows = 256...1024
   /// Where rows are few: the fewest columns that make it worth a thread's while to multiply all rows with its own.
   private static let ownColumns = 128
+  /// Columns of an item where k is cut into slices.
+  private static let sliceColumns = 256
+  /// Panels of rows in the items that come last.
+  private static let lastPanels = 4
 
-  /// - Parameter accumulates: add to y, which is float32 then.
-  init(_ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool) {
+  /// - Parameters:
+  ///   - accumulates: add to y, which is float32 then.
+  ///   - finish: what is done with rows of y that are complete, while they are in the cache.
+  init(
+    _ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool, finish: RowWork? = nil
+  ) {
     (self.layout, self.a, self.b, self.y) = (layout, a, b, y)
-    self.accumulates = accumulates
+    (self.accumulates, self.finish) = (accumulates, finish)
     kernels = y.device.products(a.dtype, b.dtype)
   }
 
   func run(_ products: [Product]) {
     guard let first = products.first else { return }
     let threads = y.device.workers.threads
-    if products.count > 1 || first.m >= Self.ownRows.lowerBound * threads {
+    if products.count == 1, y.dtype == .float32, let slices = first.slices(layout) {
+      runSlices(slices, at: first.y)
+    } else if finish != nil || products.count > 1 || first.m >= Self.ownRows.lowerBound * threads {
       runOwn(products)
     } else if first.n >= Self.ownColumns * threads {
       runOwn(products, widest: min(Blocking.widestBlock, (first.n + threads - 1) / threads))
     } else {
       runShared(first)
+    }
+  }
+
+  // MARK: - Few sums, each over a long k
+
+  /// The slices of a product as products of their own, and their sums in order.
+  private func runSlices(_ slices: [Product], at offset: Int) {
+    let (count, workers) = (slices[0].m * slices[0].n, y.device.workers)
+    let partial = Tensor([slices.count, count], on: y.device)
+    ProductLoop(a, b, into: partial, layout, accumulates: false).runOwn(slices, widest: Self.sliceColumns)
+    let (sums, add) = (y.floats.baseAddress! + offset, y.device.kernels.pointee.add_float!)
+    workers.forEachRange(count, grain: elementGrain) { range in
+      let first = sums + range.lowerBound
+      for i in slices.indices {
+        let slice = partial.floats.baseAddress! + i * count + range.lowerBound
+        if i == 0, !accumulates {
+          first.update(from: slice, count: range.count)
+        } else {
+          add(slice, first, range.count)
+        }
+      }
     }
   }
 
@@ -92,42 +124,73 @@ struct ProductLoop {
         within: .max)
     }
     let most = buffers ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound
+    let items = items(products, blockings, most: most)
+    let widestSums = zip(products, blockings).map { buffersSums($0) ? $1.columns : 0 }.max() ?? 0
+    let scratch = scratch(packed: packedFloats, sums: (most + Int(kernels.rows)) * widestSums)
+    // Whose columns a thread has packed.
+    var packed = [(product: Int, block: Int)](repeating: (-1, -1), count: workers.threads)
+    packed.withUnsafeMutableBufferPointer { packed in
+      let packed = packed
+      workers.forEach(items.count) { i, thread in
+        let (item, work) = (items[i], Buffers(scratch.buffers(thread)))
+        let (product, blocking) = (products[item.product], blockings[item.product])
+        let isKept = keeps(blocking)
+        let isPacked = isKept && packed[thread] == (item.product, item.block)
+        packed[thread] = (item.product, item.block)
+        for run in 0..<blocking.runs {
+          let b = work.b + (isKept ? run * blocking.runBytes : 0)
+          if !isPacked { pack(product, blocking, item.block, run, into: b) }
+          multiply(product, blocking, item, run, UnsafeRawPointer(b), work)
+        }
+        roundSums(product, blocking, item, work)
+        if blocking.blocks == 1, blocking.runs > 1 { finish?(product.rowsOfResult(item.rows)) }
+      }
+    }
+    if let finish {
+      for (product, blocking) in zip(products, blockings) where blocking.blocks > 1 {
+        y.device.forEachRows(product.m, width: product.n) { finish(product.rowsOfResult($0)) }
+      }
+    }
+  }
+
+  /// The parts of products that threads compute, those of the same columns one after the other.
+  private func items(_ products: [Product], _ blockings: [Blocking], most: Int) -> [ProductItem] {
+    let threads = y.device.workers.threads
     let total = zip(products, blockings).reduce(0) { $0 + $1.0.m * $1.1.blocks }
+    let target = min(most, max(Self.ownRows.lowerBound, total / (4 * threads)))
     var items: [ProductItem] = []
     for (index, (product, blocking)) in zip(products, blockings).enumerated() {
-      let target = min(most, max(Self.ownRows.lowerBound, total / (4 * workers.threads)))
       var count = (product.m + target - 1) / target
       if products.count == 1 {
         count = (product.m + most - 1) / most
-        while count * blocking.blocks < 4 * workers.threads, count * blocking.blocks % workers.threads != 0 {
-          count += 1
-        }
+        while count * blocking.blocks < 4 * threads, count * blocking.blocks % threads != 0 { count += 1 }
       }
       let parts = ProductItem.parts(of: product.m, panel: Int(kernels.rows), count: count)
       for block in 0..<blocking.blocks {
         items += parts.map { ProductItem(product: index, block: block, rows: $0) }
       }
     }
-    let widestSums = zip(products, blockings).map { buffersSums($0) ? $1.columns : 0 }.max() ?? 0
-    let scratch = scratch(
-      packed: Blocking.longestRun * Blocking.widestBlock * kernels.elementBytes / 4,
-      sums: (most + Int(kernels.rows)) * widestSums)
-    workers.forEach(items.count) { i, thread in
-      let (item, work) = (items[i], Buffers(scratch.buffers(thread)))
+    // The last ones are small, so that the threads end together, where that means no packing more than once.
+    let last = items.suffix(threads).flatMap { item in
       let (product, blocking) = (products[item.product], blockings[item.product])
-      for run in 0..<blocking.runs {
-        pack(product, blocking, item.block, run, into: work.b)
-        multiply(product, blocking, item, run, UnsafeRawPointer(work.b), work)
-      }
-      roundSums(product, blocking, item, work)
+      guard keeps(blocking) else { return [item] }
+      let flops = 2 * Double(min(blocking.columns, product.n)) * Double(product.k)
+      return item.parts(panel: Int(kernels.rows), panels: Self.lastPanels, flopsPerRow: flops)
     }
+    return items.dropLast(threads) + last
   }
+
+  /// Floats of packed columns that a thread has at once.
+  private var packedFloats: Int { Blocking.longestRun * Blocking.widestBlock * kernels.elementBytes / 4 }
+
+  /// Whether a thread keeps all runs of a block for its next item.
+  private func keeps(_ blocking: Blocking) -> Bool { blocking.blockBytes <= packedFloats * 4 }
 
   // MARK: - Parts of a product
 
   /// Rows of A that are read at once: a panel that stays in the first-level cache, or four where A is transposed
   /// while it is packed, since these share cache lines.
-  private var rowsTogether: Int { Int(kernels.rows) * (layout == .tn ? 4 : 1) }
+  var rowsTogether: Int { Int(kernels.rows) * (layout == .tn ? 4 : 1) }
 
   /// Whether the float32 sums of an item wait in a buffer from one run of k to the next, because y cannot hold them.
   private func buffersSums(_ product: Product) -> Bool {
@@ -150,20 +213,6 @@ struct ProductLoop {
     return Scratch(sizes: [packed, panels, sums], threads: y.device.workers.threads, on: y.device)
   }
 
-  private func pack(
-    _ product: Product, _ blocking: Blocking, _ block: Int, _ run: Int, into panels: UnsafeMutableRawPointer
-  ) {
-    let (k, columns) = (blocking.k(run, of: product), blocking.columns(block, of: product))
-    let isTransposed = layout == .nt
-    var offset =
-      product.b + (isTransposed ? columns.lowerBound * product.ldb + k.lowerBound : columns.lowerBound)
-    if !isTransposed, product.bRows == nil { offset += k.lowerBound * product.ldb }
-    kernels.packing(b.dtype).b(
-      isTransposed, b.pointer + offset * b.dtype.byteCount, product.ldb,
-      product.bRows.map { $0 + k.lowerBound },
-      k.count, columns.count, panels)
-  }
-
   /// One run of an item: its rows with the packed columns.
   private func multiply(
     _ product: Product, _ blocking: Blocking, _ item: ProductItem, _ run: Int, _ packed: UnsafeRawPointer,
@@ -177,16 +226,18 @@ struct ProductLoop {
     let output =
       run > 0 || accumulates
       ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
+    let b = columnPanels(product, columns, k, packed: packed)
     for first in stride(from: item.rows.lowerBound, to: item.rows.upperBound, by: rowsTogether) {
       let rows = first..<min(first + rowsTogether, item.rows.upperBound)
-      let panels = panels(product, rows, k, work)
+      let panels = rowPanels(product, rows, k, into: work.a)
       for row in stride(from: rows.lowerBound, to: rows.upperBound, by: Int(kernels.rows)) {
         kernels.multiply(
           min(Int(kernels.rows), rows.upperBound - row), k.count,
-          panels.address + (row - first) / Int(kernels.rows) * panels.bytes, panels.row, panels.step, packed,
-          kernels.padded(k.count) * Int(kernels.columns), columns.count,
-          c + (row - item.rows.lowerBound) * ldc * width, ldc, output)
+          panels.address + (row - first) / Int(kernels.rows) * panels.bytes, panels.row, panels.step,
+          b.address,
+          b.panel, b.step, columns.count, c + (row - item.rows.lowerBound) * ldc * width, ldc, output)
       }
+      if blocking.blocks == 1, blocking.runs == 1 { finish?(product.rowsOfResult(rows)) }
     }
   }
 
@@ -207,36 +258,5 @@ struct ProductLoop {
     -> UnsafeMutableRawPointer
   {
     y.pointer + (product.y + item.rows.lowerBound * product.ldy + columns.lowerBound) * y.dtype.byteCount
-  }
-
-  /// Panels of A as the kernel reads them: where they are if possible, else packed.
-  private struct Panels {
-    let address: UnsafeRawPointer
-    /// Elements from a row and from a k to the next.
-    let row, step: Int
-    /// Bytes from a panel to the next.
-    let bytes: Int
-  }
-
-  private func panels(
-    _ product: Product, _ rows: Range<Int>, _ k: Range<Int>, _ work: Buffers
-  ) -> Panels {
-    let isTransposed = layout == .tn
-    // Where rows of memory are picked, the index stands for their offset.
-    let memoryRow = isTransposed ? k.lowerBound : rows.lowerBound
-    let column = isTransposed ? rows.lowerBound : k.lowerBound
-    let offset = product.a + column + (product.aRows == nil ? memoryRow * product.lda : 0)
-    let source = a.pointer + offset * a.dtype.byteCount
-    let isWhole = kernels.unit == 1 || (k.count % Int(kernels.unit) == 0 && rows.count == Int(kernels.rows))
-    if !isTransposed, product.aRows == nil, isWhole, a.storageType == kernels.element {
-      return Panels(address: source, row: product.lda, step: 1, bytes: 0)
-    }
-    kernels.packing(a.dtype).a(
-      isTransposed, source, product.lda, product.aRows.map { $0 + memoryRow }, k.count, rows.count, work.a)
-    let padded = kernels.padded(k.count)
-    let isColumnwise = isTransposed && kernels.element == hadal_float32
-    return Panels(
-      address: work.a, row: isColumnwise ? 1 : padded, step: isColumnwise ? Int(kernels.rows) : 1,
-      bytes: padded * Int(kernels.rows) * kernels.elementBytes)
   }
 }

@@ -31,7 +31,7 @@ struct BenchStep: ParsableCommand {
     for (option, value, least) in least where value < least {
       throw OptionError(option: option, reason: "\(value) must be at least \(least)")
     }
-    let trainer = try Trainer(source.load(), resume: .apart, level: ProcessDevice.level)
+    let trainer = try Trainer(source.load(), resume: .apart, device: ProcessDevice.request())
     let bench = StepBench(trainer)
     try bench.warmUp(warmup)
     let measured = try bench.measure(steps)

@@ -11,7 +11,9 @@ struct Machine: Encodable {
   init() {
     let info = ProcessInfo.processInfo
     processor = Self.processorName() ?? "unknown processor"
-    (cores, memoryBytes) = (info.activeProcessorCount, Int(clamping: info.physicalMemory))
+    // Not what the calling thread may use: that one may be pinned.
+    let lent = ProcessorSet.lent.numbers.count
+    (cores, memoryBytes) = (lent > 0 ? lent : info.activeProcessorCount, Int(clamping: info.physicalMemory))
     system = info.operatingSystemVersionString
   }
 
