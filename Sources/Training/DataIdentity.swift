@@ -28,7 +28,8 @@ package struct DataIdentity: Sendable, Equatable {
 }
 
 extension StateValue {
-  fileprivate var text: String {
+  /// As a person would write it.
+  var text: String {
     switch self {
     case .string(let text): text
     case .integer(let number): "\(number)"

@@ -26,6 +26,14 @@ package final class RunRecorder {
     progress.update(metrics)
   }
 
+  /// Takes the records back to the step that the run goes on from, and adds why.
+  func record(_ metrics: RollBackMetrics) throws(ReportingError) {
+    try log.rollBack(to: metrics.step - 1)
+    try log.append(metrics)
+    try board.forget(after: metrics.step - 1)
+    try board.write(metrics)
+  }
+
   func record(_ metrics: EvaluationMetrics) throws(ReportingError) {
     try log.append(metrics)
     try board.write(metrics)

@@ -5,14 +5,48 @@ internal import Tensors
 
 /// Where a run stands, beside its tensors.
 package struct RunState: Sendable, Equatable {
-  /// Optimizer steps done.
+  /// Optimizer steps done, those that were skipped included.
   package var step = 0
-  /// Tokens trained on.
+  /// Steps that made no update: the optimizer's own count is `step - skippedSteps`.
+  package var skippedSteps = 0
+  /// Tokens trained on, those of skipped steps included.
   package var tokens = 0
   /// The global index of the first sample that was not trained on.
   package var nextSample = 0
+  package var nonFinite = NonFiniteSteps()
 
   package init() {}
+
+  /// What a manifest has no field for, under the names that a checkpoint's `state` has.
+  private static var counters: [(key: String, path: WritableKeyPath<RunState, Int>)] {
+    [
+      ("steps.skipped", \.skippedSteps), ("non_finite.steps", \.nonFinite.total),
+      ("non_finite.in_a_row", \.nonFinite.inARow), ("non_finite.furthest", \.nonFinite.furthest),
+    ]
+  }
+
+  fileprivate var values: [String: StateValue] {
+    Dictionary(uniqueKeysWithValues: Self.counters.map { ($0.key, .integer(self[keyPath: $0.path])) })
+  }
+
+  /// - Throws: `CheckpointError` when a counter is no natural number, or more steps were skipped than done.
+  fileprivate init(_ manifest: Manifest, path: String) throws(CheckpointError) {
+    (step, tokens, nextSample) = (manifest.step, manifest.tokens, manifest.nextSample)
+    for (key, place) in Self.counters {
+      switch manifest.state[key] {
+      case .integer(let count) where count >= 0: self[keyPath: place] = count
+      // Checkpoints of earlier versions: their runs stopped at the first such step.
+      case nil: self[keyPath: place] = 0
+      case let value?:
+        throw CheckpointError(
+          .malformed, path: path, "the state \(key) should be a count, but is \(value.text)")
+      }
+    }
+    guard skippedSteps <= step else {
+      throw CheckpointError(
+        .malformed, path: path, "the state steps.skipped is \(skippedSteps), after \(step) steps")
+    }
+  }
 }
 
 /// Saves and restores all that a run needs to go on bit by bit: weights, router biases, moments, position.
@@ -42,7 +76,7 @@ package struct RunCheckpoint {
     let byName = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.tensor) })
     let contents = CheckpointContents(
       configuration: configuration, step: state.step, tokens: state.tokens, nextSample: state.nextSample,
-      state: data.state, tensors: tensors.map(\.record)
+      state: data.state.merging(state.values) { own, _ in own }, tensors: tensors.map(\.record)
     ) { (name, write) throws(CheckpointError) in
       guard let tensor = byName[name] else { preconditionFailure("no tensor \(name) to save") }
       try write(tensor.bytes)
@@ -62,13 +96,10 @@ package struct RunCheckpoint {
         "holds \(surplus.count) tensors that this model does not have (\(first), …): a run cannot go on with a "
           + "smaller model; restore its configuration, or begin a new run")
     }
+    let state = try RunState(checkpoint.manifest, path: checkpoint.path)
     try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in
       try checkpoint.load(into: weights + moments)
     }
-    var state = RunState()
-    state.step = checkpoint.manifest.step
-    state.tokens = checkpoint.manifest.tokens
-    state.nextSample = checkpoint.manifest.nextSample
     return state
   }
 }

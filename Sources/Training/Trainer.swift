@@ -29,6 +29,8 @@ package final class Trainer {
   let runner: StepRunner
   let store: CheckpointStore
   package internal(set) var state = RunState()
+  /// Where the run was when it was last saved: the checkpoint, or nil for the initial weights.
+  var lastSave: (path: String?, step: Int) = (nil, 0)
   /// What a person should know about how the run began.
   package private(set) var notes: [String] = []
 
@@ -74,10 +76,11 @@ package final class Trainer {
   private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {
     notes += start.rejected.map { "passed over a damaged checkpoint: \($0)" }
     guard let checkpoint = start.checkpoint else {
-      model.initialize(seed: UInt64(configuration.training.seed))
+      initialize()
       return
     }
     state = try RunCheckpoint(model, optimizer, identity).restore(checkpoint)
+    lastSave = (checkpoint.path, state.step)
     notes.append("resumed from \(checkpoint.path) after step \(state.step)")
     let changes = identity.differences(from: checkpoint.manifest.state)
     if !changes.isEmpty, state.tokens > 0 {
@@ -89,6 +92,13 @@ package final class Trainer {
       notes.append(
         "the configuration is not the one that the checkpoint was written with: see its manifest.json")
     }
+  }
+
+  /// Initial weights, and moments that have seen nothing.
+  func initialize() {
+    model.initialize(seed: UInt64(configuration.training.seed))
+    for moment in optimizer.namedTensors { moment.tensor.fillWithZeros() }
+    state = RunState()
   }
 
   private static func start(

@@ -1,7 +1,7 @@
 /// Why a run cannot start or go on, beside faults of configuration, data and checkpoints, which have their own types.
 package enum TrainingError: Error, CustomStringConvertible {
-  /// The loss or a gradient is NaN or infinite.
-  case nonFinite(step: Int, what: String, tensor: String)
+  /// The loss or a gradient is NaN or infinite, after as many such steps in a row as are tolerated.
+  case nonFinite(NonFiniteCause, tolerated: Int)
   /// The corpus has no whole row.
   case corpusTooSmall(path: String, tokens: Int, sequenceLength: Int)
   /// A prepared corpus lacks a file.
@@ -17,8 +17,10 @@ package enum TrainingError: Error, CustomStringConvertible {
 
   package var description: String {
     switch self {
-    case .nonFinite(let step, let what, let tensor):
-      "step \(step): \(what) is not finite; the first tensor with a NaN or infinity is \(tensor). "
+    case .nonFinite(let cause, let tolerated):
+      "\(cause). "
+        + (tolerated == 0
+          ? "" : "So it was \(tolerated) times in a row before: training.non_finite_limit. ")
         + "The run has stopped and nothing was updated; resume from the last checkpoint with a lower learning rate, "
         + "or look at the data of this step"
     case .corpusTooSmall(let path, let tokens, let length):

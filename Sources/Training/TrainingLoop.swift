@@ -2,7 +2,7 @@ internal import Checkpoint
 internal import Data
 internal import Foundation
 internal import Model
-package import Optimization
+internal import Optimization
 internal import Tensors
 
 /// How a run ended.
@@ -19,8 +19,8 @@ package struct RunSummary: Sendable {
 extension Trainer {
   /// Trains to the end of the run, or until a signal asks to stop.
   ///
-  /// - Throws: `TrainingError.nonFinite`, with nothing updated; `CheckpointError` when saving fails (earlier checkpoints
-  ///   are untouched); `ReportingError`.
+  /// - Throws: `TrainingError.nonFinite`, with nothing updated, where `training.non_finite` says so; `CheckpointError`
+  ///   when saving fails (earlier checkpoints are untouched), or reading back; `ReportingError`.
   package func run(_ recorder: RunRecorder, stop: borrowing StopSignal) throws -> RunSummary {
     var summary = RunSummary(state: state)
     let total = configuration.totalSteps()
@@ -30,29 +30,27 @@ extension Trainer {
       recorder.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
     }
     let start = state.step
-    var saved = start
     while state.step < total {
       if let signal = stop.requested {
         summary.stoppedBy = signal
         break
       }
-      let metrics = try step(schedule)
+      guard let metrics = try advance(schedule, recorder) else { continue }
       do {
         try recorder.record(metrics)
       } catch {
         // The checkpoints may be on another disk than the metrics: what has been trained is not lost.
-        if state.step != saved { summary.checkpoint = try save(recorder) }
+        if state.step != lastSave.step { summary.checkpoint = try save(recorder) }
         throw error
       }
       if isDue(configuration.evaluation.every), state.step < total {
         summary.evaluation = try evaluate(recorder)
       }
-      if isDue(configuration.checkpoint.every) {
-        summary.checkpoint = try save(recorder)
-        saved = state.step
-      }
+      if isDue(configuration.checkpoint.every) { summary.checkpoint = try save(recorder) }
     }
-    if configuration.checkpoint.onExit, saved != state.step { summary.checkpoint = try save(recorder) }
+    if configuration.checkpoint.onExit, lastSave.step != state.step {
+      summary.checkpoint = try save(recorder)
+    }
     if summary.stoppedBy == nil, state.step > start, configuration.evaluation.every != nil {
       summary.evaluation = try evaluate(recorder)
     }
@@ -62,70 +60,30 @@ extension Trainer {
 
   private func isDue(_ every: Int?) -> Bool { every.map { state.step.isMultiple(of: $0) } ?? false }
 
-  /// One optimizer step: micro-batches, guards, update, bias update. Nothing is written.
-  ///
-  /// - Throws: `TrainingError.nonFinite`, with nothing updated.
-  package func step(_ schedule: LearningRateSchedule) throws -> StepMetrics {
-    let begin = ContinuousClock.now
-    let (section, clock) = (configuration.training, configuration.clock())
-    let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
-    let (first, size, source) = (state.nextSample, section.microBatchSize, source)
-    let batches = (0..<sequences / size).lazy.map { source.microBatch(first: first + $0 * size, count: size) }
-    let (weight, speed) = (
-      section.mtpLossWeight.value(tokens: state.tokens), section.biasUpdateSpeed.value(tokens: state.tokens)
-    )
-    let profiler = model.device.profiler
-    profiler?.scope = "optimizer"
-    optimizer.clearGradients()
-    let sums = runner.run(batches, multiTokenWeight: weight)
-    profiler?.scope = "optimizer"
-    let norm = optimizer.gradientNorm()
-    guard sums.total.isFinite, norm.isFinite else { throw nonFinite(sums, norm, batches) }
-    let tokens = state.tokens + sequences * section.sequenceLength
-    let rate = schedule.value(step: state.step + 1, tokens: tokens)
-    optimizer.update(learningRate: rate, norm: norm, step: state.step + 1)
-    model.updateBiases(loads: sums.loads, speed: Float(speed))
-    state.step += 1
-    state.tokens = tokens
-    state.nextSample += sequences
-    let seconds = (ContinuousClock.now - begin) / .seconds(1)
-    return metrics(sums, norm: norm, rate: rate, sequences: sequences, seconds: seconds, weight, speed)
-  }
-
-  private func metrics(
-    _ sums: StepSums, norm: Double, rate: Double, sequences: Int, seconds: Double, _ weight: Double,
-    _ speed: Double
-  ) -> StepMetrics {
-    let hasBias = model.configuration.hasRouterBias
-    return StepMetrics(
-      step: state.step, tokens: state.tokens,
-      epoch: source.samplesPerEpoch.map { Double(state.nextSample) / Double($0) } ?? 0, sequences: sequences,
-      losses: .init(
-        total: sums.total, main: sums.mainLoss, mtp: sums.multiTokenLosses, balance: sums.losses.balance),
-      gradientNorm: norm, clipCoefficient: optimizer.clipCoefficient(norm: norm), learningRate: rate,
-      mtpWeight: model.predictors.isEmpty ? nil : weight,
-      biasUpdateSpeed: model.buffers.isEmpty ? nil : speed, stepSeconds: seconds,
-      tokensPerSecond: Double(sequences * configuration.training.sequenceLength) / seconds,
-      peakMemoryBytes: peakMemoryBytes(),
-      layers: model.expertLayers.compactMap { experts in
-        sums.loads[experts.layer].map {
-          LayerLoad(layer: experts.layer, counts: $0, bias: hasBias ? Array(experts.bias.floats) : [])
-        }
-      })
-  }
-
-  /// Looks for where it began: weights, then activations, then gradients.
-  private func nonFinite(
-    _ sums: StepSums, _ norm: Double, _ batches: some Collection<MicroBatch>
-  ) -> TrainingError {
-    let weight = model.namedTensors.first { $0.tensor.firstNonFinite() != nil }.map { "weight \($0.name)" }
-    let tensor =
-      weight ?? runner.firstNonFiniteActivation(batches)
-      ?? optimizer.firstNonFiniteGradient().map { "gradient of \($0)" }
-    // Without the sign of a NaN, which means nothing.
-    let text = { (value: Double) in value.isNaN ? "NaN" : "\(value)" }
-    let what = sums.total.isFinite ? "the gradient norm (\(text(norm)))" : "the loss (\(text(sums.total)))"
-    return .nonFinite(step: state.step + 1, what: what, tensor: tensor ?? "a logit of the output head")
+  /// The next step, done or skipped; nil when the run was rolled back instead.
+  private func advance(_ schedule: LearningRateSchedule, _ recorder: RunRecorder) throws -> StepMetrics? {
+    let section = configuration.training
+    let step = sumGradients()
+    let action = state.nonFinite.action(
+      step: state.step + 1, isFinite: step.isFinite, policy: section.nonFinite, limit: section.nonFiniteLimit)
+    switch action {
+    case .update: return update(step, schedule)
+    case .skip:
+      recorder.note("\(cause(step)); the step is skipped")
+      return skip(step, schedule)
+    case .rollBack:
+      let cause = cause(step)
+      let metrics = try rollBack(step)
+      let skipped = metrics.skippedSamples
+      recorder.note(
+        "\(cause); rolled back to \(lastSave.path ?? "the initial weights"), samples \(skipped.lowerBound) to "
+          + "\(skipped.upperBound - 1) are passed over")
+      try recorder.record(metrics)
+      return nil
+    case .stop:
+      let tolerated = section.nonFinite == .stop ? 0 : state.nonFinite.inARow
+      throw TrainingError.nonFinite(cause(step), tolerated: tolerated)
+    }
   }
 
   private func evaluate(_ recorder: RunRecorder) throws -> EvaluationResult? {
@@ -147,6 +105,7 @@ extension Trainer {
   private func save(_ recorder: RunRecorder) throws -> String {
     let saved = try RunCheckpoint(model, optimizer, identity).save(
       state, configuration: configuration.yaml(), to: store)
+    lastSave = (saved.path, state.step)
     recorder.note("saved \(saved.path) (\(ProgressText.memory(bytes: saved.length)))")
     for leftover in saved.leftovers { recorder.note("could not remove an old checkpoint: \(leftover)") }
     return saved.path

@@ -19,6 +19,9 @@ struct BadConfigurationTests {
     set(
       "a sequence beyond the positions", "training.sequence_length=65", says: "max_position_embeddings (64)"),
     set("a phase without its end", "learning_rate.phases=[{shape: linear}]", says: "phases", "key to"),
+    set(
+      "a policy that there is not", "training.non_finite=ignore", says: "stop, skip, roll_back", "'ignore'"),
+    set("a limit of none", "training.non_finite_limit=0", says: "training.non_finite_limit", "from 1"),
     set("a path as a name", "run.name=a/b", says: "run.name", "run.directory"),
     set("data from two places", "data.synthetic=true", says: "data.synthetic", "more than one"),
     Refusal("a missing file", ["train", "missing.yaml"], says: "missing.yaml: no such file"),

@@ -26,6 +26,32 @@ struct StopTests {
     try bench.train("tame", ["learning_rate.phases=[{shape: constant, to: 3e-3}]"])
   }
 
+  /// From some step on nothing is finite: neither policy helps, and the run ends as it would have at first.
+  @Test(arguments: ["skip", "roll_back"])
+  func aRunThatStaysIllEnds(policy: String) throws {
+    let bench = try Workbench()
+    try bench.prepare()
+    let settings = [
+      "learning_rate.phases=[{shape: constant, to: 3e-3, until_step: 3}, {shape: constant, to: 1e30}]",
+      "training.steps=100", "training.non_finite=\(policy)", "training.non_finite_limit=2",
+      "checkpoint.every=3", "checkpoint.keep=null", "evaluation.every=null",
+    ]
+    let outcome = try bench.run(Workbench.training("wild", settings))
+    #expect(outcome.ending == .exit(2), "\(outcome)")
+    #expect(outcome.error.contains("2 times in a row before: training.non_finite_limit."), "\(outcome.error)")
+    let words =
+      policy == "skip" ? "; the step is skipped\n" : "; rolled back to runs/wild/checkpoints/step-3, "
+    #expect(outcome.error.split(separator: words, omittingEmptySubsequences: false).count == 3)
+    let metrics = bench.metrics("wild")
+    #expect(try metrics.values("non_finite_steps").last == 2)
+    #expect(try metrics.steps().count { $0["skipped"] != nil } == (policy == "skip" ? 2 : 0))
+    #expect(try metrics.lines().count { $0.contains("roll_back") } == (policy == "skip" ? 0 : 2))
+    #expect(try metrics.steps().compactMap { $0["step"] as? Int } == Array(1...metrics.stepCount()))
+    // Again from the last checkpoint: the same end.
+    let again = try bench.run(Workbench.training("wild", settings))
+    #expect(again.ending == .exit(2) && again.error.contains("resumed from"), "\(again)")
+  }
+
   /// On a file system that holds two checkpoints of 0.65 MB, and not three.
   @Test(.enabled(if: SmallDisk.isPermitted, "mounting a small file system needs the rights of root"))
   func aFullDiskKeepsWhatWasSaved() throws {

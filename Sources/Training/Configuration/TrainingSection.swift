@@ -28,6 +28,8 @@ package struct TrainingSection: Sendable, Hashable {
   /// nil for as many as the machine has cores.
   package var threads: Int?
   package var nonFinite = NonFinitePolicy.stop
+  /// Steps in a row that are not finite and do not end the run.
+  package var nonFiniteLimit = 10
 
   package init() {}
 
@@ -45,7 +47,7 @@ package struct TrainingSection: Sendable, Hashable {
 
   /// What is done about a loss or gradient that is no number.
   package enum NonFinitePolicy: String, Sendable, CaseIterable {
-    case stop
+    case stop, skip, rollBack = "roll_back"
   }
 
   static let schema = Schema<TrainingSection>(
@@ -119,6 +121,11 @@ package struct TrainingSection: Sendable, Hashable {
       "threads", \.threads, ValueKind.integer(1...4096).optional("auto"),
       "worker threads; auto: one a core. The result does not depend on it"),
     .init(
-      "non_finite", \.nonFinite, .choice(NonFinitePolicy.self), "what to do about a loss that is no number"),
+      "non_finite", \.nonFinite, .choice(NonFinitePolicy.self),
+      "what to do about a loss or gradient that is no number: stop, skip the update, or roll back to the last "
+        + "checkpoint and pass over the data since"),
+    .init(
+      "non_finite_limit", \.nonFiniteLimit, .integer(1...1_000_000), unit: "steps",
+      "such steps in a row that skip or roll_back tolerates; one more stops the run"),
   ]
 }

@@ -9,14 +9,15 @@ enum MetricsHistory {
     var step: Int
   }
 
-  /// Removes the records of steps after `step`, and what a crash left behind the last record.
+  /// Removes the records of steps after `step`, but for those of a kind to keep, and what a crash left behind the last
+  /// record.
   ///
   /// The new content is written aside and renamed, so that the old one is there until the new one is whole. A
   /// file that needs no change is not touched; none at all is no error.
   /// - Throws: `ReportingError`; the file is then unchanged.
-  static func rewind(_ path: String, to step: Int) throws(ReportingError) {
+  static func rewind(_ path: String, to step: Int, keeping kind: String? = nil) throws(ReportingError) {
     guard let text = try contents(path) else { return }
-    let kept = try lines(of: text, path: path, upTo: step)
+    let kept = try lines(of: text, path: path) { $0.step <= step || $0.kind == kind }
     let length = kept.reduce(0) { $0 + $1.count + 1 }
     if length == text.count, text.last == lineFeed { return }
     try replace(path, with: kept)
@@ -40,7 +41,7 @@ enum MetricsHistory {
 
   /// The lines to keep, without their line feeds.
   private static func lines(
-    of text: Data, path: String, upTo step: Int
+    of text: Data, path: String, where isKept: (Record) -> Bool
   ) throws(ReportingError) -> [Data.SubSequence] {
     let decoder = JSONDecoder()
     var kept: [Data.SubSequence] = []
@@ -56,7 +57,7 @@ enum MetricsHistory {
           kind: .malformed(line: unreadable), path: path,
           message: "line \(unreadable) is no record of metrics; repair the file or move it away")
       }
-      if record.step <= step { kept.append(line) }
+      if isKept(record) { kept.append(line) }
     }
     return kept
   }

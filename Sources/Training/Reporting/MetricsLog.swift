@@ -1,8 +1,8 @@
-/// `metrics.jsonl`: one JSON object a line for each step and each evaluation.
+/// `metrics.jsonl`: one JSON object a line for each step, each evaluation and each roll back.
 ///
 /// A line is handed to the system when it is appended, whole or not at all.
 package final class MetricsLog {
-  private let file: AppendingFile
+  private var file: AppendingFile
 
   package var path: String { file.path }
 
@@ -16,6 +16,15 @@ package final class MetricsLog {
     precondition(step >= 0, "step \(step) is negative")
     if step > 0 { try MetricsHistory.rewind(path, to: step) }
     file = try AppendingFile(path, existing: step > 0 ? .kept : .emptied)
+  }
+
+  /// Takes the log back to the end of `step`; the records of roll backs stay, since nothing is done again that they tell.
+  ///
+  /// - Throws: `ReportingError`; nothing is removed then.
+  package func rollBack(to step: Int) throws(ReportingError) {
+    try MetricsHistory.rewind(path, to: step, keeping: RollBackMetrics.kind)
+    // The new content is another file under the same name.
+    file = try AppendingFile(path, existing: .kept)
   }
 
   /// - Throws: `ReportingError`, for instance when the disk is full; no part of the line is then in the file.

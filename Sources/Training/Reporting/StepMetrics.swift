@@ -21,6 +21,10 @@ package struct StepMetrics: MetricsRecord, Hashable {
   package var mtpWeight: Double?
   /// γ of the routing bias; nil without bias.
   package var biasUpdateSpeed: Double?
+  /// Steps of the whole run so far whose loss or gradient was not finite.
+  package var nonFiniteSteps: Int
+  /// Whether this step is one of them, and made no update.
+  package var isSkipped: Bool
   /// Seconds from the first micro-batch to the end of the update.
   package var stepSeconds: Double
   package var tokensPerSecond: Double
@@ -50,11 +54,13 @@ package struct StepMetrics: MetricsRecord, Hashable {
   package init(
     step: Int, tokens: Int, epoch: Double, sequences: Int, losses: Losses, gradientNorm: Double,
     clipCoefficient: Double?, learningRate: Double, mtpWeight: Double?, biasUpdateSpeed: Double?,
-    stepSeconds: Double, tokensPerSecond: Double, peakMemoryBytes: Int, layers: [LayerLoad]
+    nonFiniteSteps: Int, isSkipped: Bool, stepSeconds: Double, tokensPerSecond: Double,
+    peakMemoryBytes: Int, layers: [LayerLoad]
   ) {
     (self.step, self.tokens, self.epoch, self.sequences) = (step, tokens, epoch, sequences)
     (self.losses, self.gradientNorm, self.clipCoefficient) = (losses, gradientNorm, clipCoefficient)
     (self.learningRate, self.mtpWeight, self.biasUpdateSpeed) = (learningRate, mtpWeight, biasUpdateSpeed)
+    (self.nonFiniteSteps, self.isSkipped) = (nonFiniteSteps, isSkipped)
     (self.stepSeconds, self.tokensPerSecond) = (stepSeconds, tokensPerSecond)
     (self.peakMemoryBytes, self.layers) = (peakMemoryBytes, layers)
   }
@@ -79,6 +85,8 @@ package struct StepMetrics: MetricsRecord, Hashable {
     add("epoch", epoch)
     add("mtp_weight", mtpWeight)
     add("bias_update_speed", biasUpdateSpeed)
+    fields.append(MetricField("non_finite_steps", .integer(nonFiniteSteps)))
+    if isSkipped { fields.append(MetricField("skipped", .integer(1))) }
     fields.append(MetricField("peak_memory_bytes", .integer(peakMemoryBytes)))
     add("max_violation", maxViolation)
     if !layers.isEmpty { fields.append(MetricField("layers", .layers(layers))) }

@@ -23,6 +23,15 @@ package final class TensorBoardWriter {
     precondition(step >= 0, "step \(step) is negative")
     file = try TensorBoardWriter.create("\(directory)/events.out.tfevents.\(Int(time)).\(host)")
     try write(TensorBoardEvent(wallTime: time, step: 0, content: .fileVersion))
+    try forget(after: step, time: time)
+  }
+
+  /// Makes TensorBoard forget the events of steps after `step`, those of this session too; `step` 0 all.
+  ///
+  /// - Throws: `ReportingError`, as ``write(_:time:)``.
+  package func forget(
+    after step: Int, time: Double = Date().timeIntervalSince1970
+  ) throws(ReportingError) {
     try write(TensorBoardEvent(wallTime: time, step: step == 0 ? 0 : step + 1, content: .start))
   }
 

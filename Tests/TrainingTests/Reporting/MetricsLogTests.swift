@@ -41,7 +41,8 @@ import Training
         #"{"kind":"step","step":7,"tokens":57344,"loss":3.25,"loss_main":2.5,"loss_mtp":2.5,"#
           + #""loss_mtp_by_depth":[2.0,3.0],"loss_balance":0.0001,"gradient_norm":0.3333333333333333,"#
           + #""learning_rate":0.0003,"tokens_per_second":4096.0,"step_seconds":2.0,"sequences":16,"#
-          + #""epoch":0.1,"mtp_weight":0.3,"bias_update_speed":0.001,"peak_memory_bytes":2750000000,"#
+          + #""epoch":0.1,"mtp_weight":0.3,"bias_update_speed":0.001,"non_finite_steps":2,"#
+          + #""peak_memory_bytes":2750000000,"#
           + #""max_violation":0.5,"layers":["#
           + #"{"layer":1,"max_violation":0.0,"entropy":1.0,"dead_experts":0,"bias_min":0.0,"bias_max":0.0},"#
           + #"{"layer":12,"max_violation":1.0,"entropy":0.5,"dead_experts":2,"bias_min":-0.1,"#
@@ -60,8 +61,11 @@ import Training
     #expect(
       keys.isDisjoint(with: [
         "loss_mtp", "loss_mtp_by_depth", "mtp_weight", "bias_update_speed", "layers", "max_violation",
-        "non_finite",
+        "non_finite", "skipped",
       ]))
+    metrics.isSkipped = true
+    try MetricsLog(path: path, resumingAt: 0).append(metrics)
+    #expect(try object(lines()[0])["skipped"] as? Int == 1)
   }
 
   private struct Losses: Decodable {
@@ -117,6 +121,32 @@ import Training
     _ = try MetricsLog(path: path, resumingAt: 6)
     #expect(try FileManager.default.attributesOfItem(atPath: path)[.systemFileNumber] as? Int == before)
     #expect(try steps() == [1, 2, 2, 3, 4, 4, 5, 6, 6])
+  }
+
+  /// Records of earlier roll backs stay, in the order of time; the log goes on in the file that it now is.
+  @Test(arguments: [0, 4])
+  func rollingBackDropsLaterSteps(step: Int) throws {
+    let log = try MetricsLog(path: path, resumingAt: 0)
+    for step in 1...6 { try log.append(StepMetrics.sample(step: step)) }
+    let before = try lines()
+    for count in 1...2 {
+      try log.rollBack(to: step)
+      try log.append(
+        RollBackMetrics(
+          step: step + 1, failedStep: 7, skippedSamples: 8 * step..<56 + count, nonFiniteSteps: count))
+      try log.append(StepMetrics.sample(step: step + 1))
+    }
+    let after = try lines()
+    #expect(after.prefix(step) == before.prefix(step))
+    #expect(
+      after[step] == "{\"kind\":\"roll_back\",\"step\":\(step + 1),\"failed_step\":7,"
+        + "\"first_skipped_sample\":\(8 * step),\"next_sample\":57,\"non_finite_steps\":1}")
+    #expect(try steps().dropFirst(step) == [step + 1, step + 1, step + 1])
+    #expect(after[step + 1].contains("\"non_finite_steps\":2}"))
+    #expect(directory.names == ["metrics.jsonl"])
+    // A run that begins before them meets them again.
+    _ = try MetricsLog(path: path, resumingAt: step)
+    #expect(try lines() == before.prefix(step) + [""])
   }
 
   @Test func startingAnewKeepsNothing() throws {

@@ -30,7 +30,8 @@ extension StepMetrics {
     StepMetrics(
       step: step, tokens: step * 8192, epoch: 0.1, sequences: 16,
       losses: Losses(total: 3.25, main: main, mtp: [2, 3], balance: 1e-4), gradientNorm: 1.0 / 3,
-      clipCoefficient: nil, learningRate: 3e-4, mtpWeight: 0.3, biasUpdateSpeed: 0.001, stepSeconds: 2,
+      clipCoefficient: nil, learningRate: 3e-4, mtpWeight: 0.3, biasUpdateSpeed: 0.001, nonFiniteSteps: 2,
+      isSkipped: false, stepSeconds: 2,
       tokensPerSecond: 4096, peakMemoryBytes: 2_750_000_000,
       layers: [
         LayerLoad(layer: 1, counts: [4, 4, 4, 4], bias: [0, 0, 0, 0]),

@@ -45,6 +45,19 @@ import Testing
     #expect(found == Self.golden.filter { !$0.isWhitespace })
   }
 
+  /// The second of two sessions in one file writes what a file of its own would begin with.
+  @Test(arguments: [0, 300])
+  func forgettingIsWhatANewSessionDoes(step: Int) throws {
+    let (other, time) = (try ReportingDirectory(), 1_700_000_000.25)
+    _ = try TensorBoardWriter(directory: other.path, resumingAt: step, time: time, host: "h")
+    let start = Array(try Data(contentsOf: URL(fileURLWithPath: other.file(other.names[0]))))
+    let writer = try TensorBoardWriter(directory: directory.path, resumingAt: 7, time: time, host: "h")
+    let before = try bytes(directory.names[0])
+    try writer.forget(after: step, time: time)
+    // The version comes before the start: 24 bytes of content, and 16 of the record.
+    #expect(try bytes(directory.names[0]) == before + start.dropFirst(40))
+  }
+
   @Test func tagsOfAStep() {
     let scalars = StepMetrics.sample(step: 1).scalars
     #expect(
@@ -52,7 +65,8 @@ import Testing
         "train/tokens", "train/loss", "train/loss_main", "train/loss_mtp", "train/loss_mtp_by_depth/1",
         "train/loss_mtp_by_depth/2", "train/loss_balance", "train/gradient_norm", "train/learning_rate",
         "train/tokens_per_second", "train/step_seconds", "train/sequences", "train/epoch",
-        "train/mtp_weight", "train/bias_update_speed", "train/peak_memory_bytes", "train/max_violation",
+        "train/mtp_weight", "train/bias_update_speed", "train/non_finite_steps", "train/peak_memory_bytes",
+        "train/max_violation",
         "moe/layer_01/max_violation", "moe/layer_01/entropy", "moe/layer_01/dead_experts",
         "moe/layer_01/bias_min", "moe/layer_01/bias_max", "moe/layer_12/max_violation",
         "moe/layer_12/entropy", "moe/layer_12/dead_experts", "moe/layer_12/bias_min",

@@ -1,0 +1,130 @@
+internal import Checkpoint
+internal import Data
+internal import Foundation
+internal import Model
+package import Optimization
+internal import Tensors
+
+/// A step whose gradients are summed, and not yet used.
+struct SummedStep {
+  let begin: ContinuousClock.Instant
+  let sums: StepSums
+  /// Of all gradients together.
+  let norm: Double
+  /// Samples.
+  let samples: Range<Int>
+  /// λ and γ.
+  let multiTokenWeight, biasUpdateSpeed: Double
+
+  var isFinite: Bool { sums.total.isFinite && norm.isFinite }
+}
+
+extension Trainer {
+  /// One optimizer step: micro-batches, guards, update, bias update. Nothing is written.
+  ///
+  /// - Throws: `TrainingError.nonFinite`, with nothing updated, whatever the policy of the run: for measurements.
+  package func step(_ schedule: LearningRateSchedule) throws -> StepMetrics {
+    let step = sumGradients()
+    guard step.isFinite else { throw TrainingError.nonFinite(cause(step), tolerated: 0) }
+    return update(step, schedule)
+  }
+
+  /// Runs the micro-batches of the next step.
+  func sumGradients() -> SummedStep {
+    let begin = ContinuousClock.now
+    let (section, clock) = (configuration.training, configuration.clock())
+    let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
+    let samples = state.nextSample..<state.nextSample + sequences
+    let weight = section.mtpLossWeight.value(tokens: state.tokens)
+    let profiler = model.device.profiler
+    profiler?.scope = "optimizer"
+    optimizer.clearGradients()
+    let sums = runner.run(batches(samples), multiTokenWeight: weight)
+    profiler?.scope = "optimizer"
+    return SummedStep(
+      begin: begin, sums: sums, norm: optimizer.gradientNorm(), samples: samples, multiTokenWeight: weight,
+      biasUpdateSpeed: section.biasUpdateSpeed.value(tokens: state.tokens))
+  }
+
+  private func batches(_ samples: Range<Int>) -> some Collection<MicroBatch> {
+    let (size, source) = (configuration.training.microBatchSize, source)
+    return (0..<samples.count / size).lazy.map {
+      source.microBatch(first: samples.lowerBound + $0 * size, count: size)
+    }
+  }
+
+  func update(_ step: SummedStep, _ schedule: LearningRateSchedule) -> StepMetrics {
+    let rate = rate(step, schedule)
+    optimizer.update(learningRate: rate, norm: step.norm, step: state.step + 1 - state.skippedSteps)
+    model.updateBiases(loads: step.sums.loads, speed: Float(step.biasUpdateSpeed))
+    return count(step, rate: rate, isSkipped: false)
+  }
+
+  /// Counts a step without an update: schedules go by steps and tokens, which must stay in step with each other.
+  func skip(_ step: SummedStep, _ schedule: LearningRateSchedule) -> StepMetrics {
+    state.skippedSteps += 1
+    return count(step, rate: rate(step, schedule), isSkipped: true)
+  }
+
+  /// Takes everything back to the last checkpoint but the counts of bad steps and the position in the data.
+  ///
+  /// - Throws: `CheckpointError` when that checkpoint is missing or damaged by now.
+  func rollBack(_ step: SummedStep) throws -> RollBackMetrics {
+    let (failed, counts) = (state.step + 1, state.nonFinite)
+    if let path = lastSave.path {
+      state = try RunCheckpoint(model, optimizer, identity).restore(store.open(.path(path)))
+    } else {
+      initialize()
+    }
+    let skipped = state.nextSample..<step.samples.upperBound
+    (state.nonFinite, state.nextSample) = (counts, skipped.upperBound)
+    return RollBackMetrics(
+      step: state.step + 1, failedStep: failed, skippedSamples: skipped, nonFiniteSteps: counts.total)
+  }
+
+  private func rate(_ step: SummedStep, _ schedule: LearningRateSchedule) -> Double {
+    schedule.value(step: state.step + 1, tokens: state.tokens + tokens(step))
+  }
+
+  private func tokens(_ step: SummedStep) -> Int {
+    step.samples.count * configuration.training.sequenceLength
+  }
+
+  private func count(_ step: SummedStep, rate: Double, isSkipped: Bool) -> StepMetrics {
+    state.step += 1
+    state.tokens += tokens(step)
+    state.nextSample = step.samples.upperBound
+    let (sums, hasBias) = (step.sums, model.configuration.hasRouterBias)
+    let seconds = (ContinuousClock.now - step.begin) / .seconds(1)
+    return StepMetrics(
+      step: state.step, tokens: state.tokens,
+      epoch: source.samplesPerEpoch.map { Double(state.nextSample) / Double($0) } ?? 0,
+      sequences: step.samples.count,
+      losses: .init(
+        total: sums.total, main: sums.mainLoss, mtp: sums.multiTokenLosses, balance: sums.losses.balance),
+      gradientNorm: step.norm, clipCoefficient: isSkipped ? nil : optimizer.clipCoefficient(norm: step.norm),
+      learningRate: rate, mtpWeight: model.predictors.isEmpty ? nil : step.multiTokenWeight,
+      biasUpdateSpeed: model.buffers.isEmpty ? nil : step.biasUpdateSpeed,
+      nonFiniteSteps: state.nonFinite.total, isSkipped: isSkipped, stepSeconds: seconds,
+      tokensPerSecond: Double(tokens(step)) / seconds, peakMemoryBytes: peakMemoryBytes(),
+      layers: model.expertLayers.compactMap { experts in
+        sums.loads[experts.layer].map {
+          LayerLoad(layer: experts.layer, counts: $0, bias: hasBias ? Array(experts.bias.floats) : [])
+        }
+      })
+  }
+
+  /// Looks for where it began: weights, then activations, then gradients.
+  func cause(_ step: SummedStep) -> NonFiniteCause {
+    let weight = model.namedTensors.first { $0.tensor.firstNonFinite() != nil }.map { "weight \($0.name)" }
+    let tensor =
+      weight ?? runner.firstNonFiniteActivation(batches(step.samples))
+      ?? optimizer.firstNonFiniteGradient().map { "gradient of \($0)" }
+    // Without the sign of a NaN, which means nothing.
+    let text = { (value: Double) in value.isNaN ? "NaN" : "\(value)" }
+    let (loss, norm) = (step.sums.total, step.norm)
+    let what = loss.isFinite ? "the gradient norm (\(text(norm)))" : "the loss (\(text(loss)))"
+    return NonFiniteCause(
+      step: state.step + 1, what: what, tensor: tensor ?? "a logit of the output head")
+  }
+}
