@@ -1,9 +1,6 @@
 internal import Checkpoint
-internal import Data
 internal import Foundation
-internal import Model
 internal import Optimization
-internal import Tensors
 
 /// How a run ended.
 package struct RunSummary: Sendable {

@@ -1,6 +1,4 @@
 internal import Checkpoint
-internal import Data
-internal import Foundation
 internal import Model
 package import Optimization
 internal import Tensors
