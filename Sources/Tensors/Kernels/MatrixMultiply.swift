@@ -27,15 +27,23 @@ package typealias ProductTarget = (sums: Tensor, accumulate: Bool)
 package func matmul(
   _ a: Tensor, _ b: Tensor, _ layout: Layout, output: DType? = nil, into target: ProductTarget? = nil
 ) -> Tensor {
-  guard let size = layout.sizes((a.rows, a.columns), (b.rows, b.columns)) else {
-    preconditionFailure("matmul \(layout): inner sizes differ: \(a.shape) \(b.shape)")
+  matmul(.numbers(a), .numbers(b), layout, output: output ?? a.dtype, into: target)
+}
+
+func matmul(
+  _ a: Operand, _ b: Operand, _ layout: Layout, output: DType, route: ScaleRoute? = nil,
+  into target: ProductTarget? = nil
+) -> Tensor {
+  let (left, right) = (a.tensor, b.tensor)
+  guard let size = layout.sizes((left.rows, left.columns), (right.rows, right.columns)) else {
+    preconditionFailure("matmul \(layout): inner sizes differ: \(left.shape) \(right.shape)")
   }
-  precondition(size.k > 0, "matmul \(layout): nothing to sum: \(a.shape) \(b.shape)")
-  let y = target?.sums ?? Tensor([size.m, size.n], output ?? a.dtype, on: a.device)
+  precondition(size.k > 0, "matmul \(layout): nothing to sum: \(left.shape) \(right.shape)")
+  let y = target?.sums ?? Tensor([size.m, size.n], output, on: left.device)
   precondition(y.count == size.m * size.n, "matmul \(layout): \(y.shape) is not [\(size.m), \(size.n)]")
   let product = Product(
-    a: 0, b: 0, y: 0, m: size.m, n: size.n, k: size.k, lda: a.columns, ldb: b.columns, ldy: size.n)
-  multiply([product], a, b, into: (y, target?.accumulate ?? false), layout)
+    a: 0, b: 0, y: 0, m: size.m, n: size.n, k: size.k, lda: left.columns, ldb: right.columns, ldy: size.n)
+  multiply([product], a, b, into: (y, target?.accumulate ?? false), layout, route: route)
   return y
 }
 
@@ -46,7 +54,7 @@ package func groupedMatmul(
   _ a: Tensor, gathering: Tensor? = nil, _ b: Tensor, _ layout: Layout, offsets: [Int]
 ) -> Tensor {
   let y = Tensor([gathering?.count ?? a.rows, b.shape[layout == .nt ? 1 : 2]], a.dtype, on: a.device)
-  groupedMatmul(a, gathering: gathering, b, layout, offsets: offsets, into: y)
+  groupedMatmul(.numbers(a), gathering: gathering, .numbers(b), layout, offsets: offsets, into: y)
   return y
 }
 
@@ -55,20 +63,23 @@ typealias ProductFinish = (name: String, bytes: Int, body: RowWork)
 
 /// As ``groupedMatmul(_:gathering:_:_:offsets:)`` into `y`; `finish` is done with rows that are complete.
 func groupedMatmul(
-  _ a: Tensor, gathering: Tensor?, _ b: Tensor, _ layout: Layout, offsets: [Int], into y: Tensor,
-  finish: ProductFinish? = nil
+  _ a: Operand, gathering: Tensor?, _ b: Operand, _ layout: Layout, offsets: [Int], into y: Tensor,
+  route: ScaleRoute? = nil, finish: ProductFinish? = nil
 ) {
-  let (rows, columns) = (b.shape[1], b.shape[2])
+  let (left, right) = (a.tensor, b.tensor)
+  let (rows, columns) = (right.shape[1], right.shape[2])
   let (n, k) = layout == .nt ? (rows, columns) : (columns, rows)
-  precondition(layout != .tn && a.columns == k, "groupedMatmul \(layout): \(a.shape) \(b.shape)")
+  precondition(layout != .tn && left.columns == k, "groupedMatmul \(layout): \(left.shape) \(right.shape)")
   let index = gathering?.elements(Int32.self).baseAddress.map { UnsafePointer($0) }
-  let products = (0..<b.shape[0]).map { e in
+  let products = (0..<right.shape[0]).map { e in
     Product(
       a: index == nil ? offsets[e] * k : 0, b: e * n * k, y: offsets[e] * n, m: offsets[e + 1] - offsets[e],
       n: n,
       k: k, lda: k, ldb: columns, ldy: n, aRows: index.map { $0 + offsets[e] })
   }
-  withExtendedLifetime(gathering) { multiply(products, a, b, into: (y, false), layout, finish) }
+  withExtendedLifetime(gathering) {
+    multiply(products, a, b, into: (y, false), layout, route: route, finish)
+  }
 }
 
 /// Wgrad of experts: `y[e] (+)= a[rows of e]ᵀ b[rows of e]`, with `a [R, M]`, `b [R, N]`, `y [E, M, N]` float32.
@@ -77,6 +88,14 @@ package func groupedWeightGradient(
   _ a: Tensor, _ b: Tensor, gathering rows: (a: Tensor?, b: Tensor?) = (nil, nil), offsets: [Int],
   into target: ProductTarget
 ) {
+  groupedWeightGradient(.numbers(a), .numbers(b), gathering: rows, offsets: offsets, into: target)
+}
+
+func groupedWeightGradient(
+  _ left: Operand, _ right: Operand, gathering rows: (a: Tensor?, b: Tensor?) = (nil, nil), offsets: [Int],
+  route: ScaleRoute? = nil, into target: ProductTarget
+) {
+  let (a, b) = (left.tensor, right.tensor)
   let (m, n) = (a.columns, b.columns)
   precondition(
     target.sums.shape[1...] == [m, n] && (rows.a?.count ?? a.rows) == (rows.b?.count ?? b.rows),
@@ -91,23 +110,26 @@ package func groupedWeightGradient(
       k: offsets[e + 1] - offsets[e], lda: m, ldb: n, ldy: n, aRows: aRows.map { $0 + offsets[e] },
       bRows: bRows.map { $0 + offsets[e] })
   }
-  withExtendedLifetime(rows) { multiply(products, a, b, into: target, .tn) }
+  withExtendedLifetime(rows) { multiply(products, left, right, into: target, .tn, route: route) }
 }
 
 /// Every matrix product of the project comes through here.
 private func multiply(
-  _ products: [Product], _ a: Tensor, _ b: Tensor, into target: ProductTarget, _ layout: Layout,
-  _ finish: ProductFinish? = nil
+  _ products: [Product], _ a: Operand, _ b: Operand, into target: ProductTarget, _ layout: Layout,
+  route: ScaleRoute?, _ finish: ProductFinish? = nil
 ) {
   let (y, accumulate) = target
   precondition(!accumulate || y.dtype == .float32, "only float32 is accumulated, not \(y.dtype)")
   // An expert without rows adds nothing, but overwrites with zeros.
   let products = products.filter { $0.m > 0 && $0.n > 0 && ($0.k > 0 || !accumulate) }
+  let name = "matmul \(layout)" + (a.tensor.dtype == .float8 ? " FP8" : "")
   y.device.measured(
-    finish.map { "matmul \(layout), \($0.name)" } ?? "matmul \(layout)", .gemm,
+    finish.map { "\(name), \($0.name)" } ?? name, .gemm,
     bytes: a.byteCount + b.byteCount + y.byteCount * (accumulate ? 2 : 1) + (finish?.bytes ?? 0),
     flops: products.reduce(0) { $0 + $1.flops }
   ) {
-    ProductLoop(a, b, into: y, layout, accumulates: accumulate, finish: finish?.body).run(products)
+    let promotes = (route ?? y.device.route(a, b)) == .promoted
+    ProductLoop(a, b, into: y, layout, promotes: promotes, accumulates: accumulate, finish: finish?.body)
+      .run(products)
   }
 }

@@ -59,15 +59,18 @@ struct Blocking {
   var blockBytes: Int { runBytes * runs }
 
   /// - Parameters:
+  ///   - longest: the most of k in a run. Runs are as equal as can be, unless they are those of tiles with scales.
   ///   - widest: the most columns in a block.
   ///   - bytes: what a packed block may take, if one panel of columns can be had for that.
   init(
-    _ product: Product, _ kernels: hadal_product_kernels, widest: Int = Self.widestBlock, within bytes: Int
+    _ product: Product, _ kernels: hadal_product_kernels, run longest: Int, widest: Int = Self.widestBlock,
+    within bytes: Int
   ) {
     let panel = Int(kernels.columns)
-    runs = max(1, (product.k + Self.longestRun - 1) / Self.longestRun)
+    runs = max(1, (product.k + longest - 1) / longest)
     // A multiple of every kernel's unit.
-    runLength = max(32, ((product.k + runs - 1) / runs + 31) / 32 * 32)
+    let equal = max(32, ((product.k + runs - 1) / runs + 31) / 32 * 32)
+    runLength = longest == Self.longestRun ? equal : longest
     let panelBytes = runLength * panel * kernels.elementBytes
     let panels = (product.n + panel - 1) / panel
     let most = max(1, min(widest / panel, bytes / (panelBytes * runs)))

@@ -1,9 +1,11 @@
 internal import CKernels
 
 extension Device {
-  /// The kernels for products of operands of these types: rounded ones may be multiplied as pairs.
+  /// The kernels for products of operands of these types: those that bfloat16 can hold may be multiplied as
+  /// pairs.
   func products(_ a: DType, _ b: DType) -> hadal_product_kernels {
-    a == .bfloat16 && b == .bfloat16 ? kernels.pointee.pair_products : kernels.pointee.float_products
+    let isExact = { (dtype: DType) in dtype == .bfloat16 || dtype == .float8 }
+    return isExact(a) && isExact(b) ? kernels.pointee.pair_products : kernels.pointee.float_products
   }
 }
 
@@ -19,6 +21,9 @@ extension hadal_product_kernels {
 
   /// How operands of a type are packed.
   func packing(_ dtype: DType) -> hadal_packing { dtype == .float32 ? float32 : bfloat16 }
+
+  /// How operands that were decoded to numbers of this kind are packed.
+  func packing(of element: hadal_storage) -> hadal_packing { element == hadal_float32 ? float32 : bfloat16 }
 }
 
 extension Tensor {

@@ -8,7 +8,10 @@ internal import CKernels
 struct ProductLoop {
   let kernels: hadal_product_kernels
   let layout: Layout
-  let a, b, y: Tensor
+  let a, b: Operand
+  let y: Tensor
+  /// Whether sums leave the kernel every 128 of k to be multiplied by scales (``ScaleRoute/promoted``).
+  let promotes: Bool
   private let accumulates: Bool
   private let finish: RowWork?
 
@@ -30,11 +33,12 @@ struct ProductLoop {
   ///   - accumulates: add to y, which is float32 then.
   ///   - finish: what is done with rows of y that are complete, while they are in the cache.
   init(
-    _ a: Tensor, _ b: Tensor, into y: Tensor, _ layout: Layout, accumulates: Bool, finish: RowWork? = nil
+    _ a: Operand, _ b: Operand, into y: Tensor, _ layout: Layout, promotes: Bool = false, accumulates: Bool,
+    finish: RowWork? = nil
   ) {
     (self.layout, self.a, self.b, self.y) = (layout, a, b, y)
-    (self.accumulates, self.finish) = (accumulates, finish)
-    kernels = y.device.products(a.dtype, b.dtype)
+    (self.promotes, self.accumulates, self.finish) = (promotes, accumulates, finish)
+    kernels = y.device.products(a.tensor.dtype, b.tensor.dtype)
   }
 
   func run(_ products: [Product]) {
@@ -57,7 +61,8 @@ struct ProductLoop {
   private func runSlices(_ slices: [Product], at offset: Int) {
     let (count, workers) = (slices[0].m * slices[0].n, y.device.workers)
     let partial = Tensor([slices.count, count], on: y.device)
-    ProductLoop(a, b, into: partial, layout, accumulates: false).runOwn(slices, widest: Self.sliceColumns)
+    ProductLoop(a, b, into: partial, layout, promotes: promotes, accumulates: false)
+      .runOwn(slices, widest: Self.sliceColumns)
     let (sums, add) = (y.floats.baseAddress! + offset, y.device.kernels.pointee.add_float!)
     workers.forEachRange(count, grain: elementGrain) { range in
       let first = sums + range.lowerBound
@@ -75,7 +80,7 @@ struct ProductLoop {
   // MARK: - Columns packed together
 
   private func runShared(_ product: Product) {
-    let blocking = Blocking(product, kernels, within: Self.sharedBytes)
+    let blocking = Blocking(product, kernels, run: longestRun, within: Self.sharedBytes)
     let together = max(1, Self.sharedBytes / blocking.blockBytes)
     let workers = y.device.workers
     let shared = Tensor([max(Self.sharedBytes, blocking.blockBytes) / 4], on: y.device)
@@ -85,9 +90,10 @@ struct ProductLoop {
       let place = { (block: Int, run: Int) in
         shared.pointer + (block - first) * blocking.blockBytes + run * blocking.runBytes
       }
-      workers.forEach(blocks.count * blocking.runs) { i in
+      workers.forEach(blocks.count * blocking.runs) { i, thread in
         let (block, run) = (first + i / blocking.runs, i % blocking.runs)
-        pack(product, blocking, block, run, into: place(block, run))
+        let decoded = Buffers(scratch.buffers(thread)).decoded
+        pack(product, blocking, block, run, into: place(block, run), decoded: decoded)
       }
       let parts = parts(of: product.m, blocks: blocks.count, threads: workers.threads)
       workers.forEach(blocks.count * parts.count) { i, thread in
@@ -120,8 +126,8 @@ struct ProductLoop {
     let buffers = products.contains(where: buffersSums)
     let blockings = products.map { product in
       Blocking(
-        product, kernels, widest: buffersSums(product) ? min(widest, Blocking.widestBlock / 2) : widest,
-        within: .max)
+        product, kernels, run: longestRun,
+        widest: buffersSums(product) ? min(widest, Blocking.widestBlock / 2) : widest, within: .max)
     }
     let most = buffers ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound
     let items = items(products, blockings, most: most)
@@ -139,11 +145,13 @@ struct ProductLoop {
         packed[thread] = (item.product, item.block)
         for run in 0..<blocking.runs {
           let b = work.b + (isKept ? run * blocking.runBytes : 0)
-          if !isPacked { pack(product, blocking, item.block, run, into: b) }
+          if !isPacked { pack(product, blocking, item.block, run, into: b, decoded: work.decoded) }
           multiply(product, blocking, item, run, UnsafeRawPointer(b), work)
         }
         roundSums(product, blocking, item, work)
-        if blocking.blocks == 1, blocking.runs > 1 { finish?(product.rowsOfResult(item.rows)) }
+        if blocking.blocks == 1, !completesAtOnce(product, blocking) {
+          finish?(product.rowsOfResult(item.rows))
+        }
       }
     }
     if let finish {
@@ -192,25 +200,39 @@ struct ProductLoop {
   /// while it is packed, since these share cache lines.
   var rowsTogether: Int { Int(kernels.rows) * (layout == .tn ? 4 : 1) }
 
+  /// How much of k is summed before sums leave the registers.
+  private var longestRun: Int { promotes ? QuantizedTensor.tile : Blocking.longestRun }
+
   /// Whether the float32 sums of an item wait in a buffer from one run of k to the next, because y cannot hold them.
   private func buffersSums(_ product: Product) -> Bool {
-    product.k > Blocking.longestRun && y.dtype != .float32
+    (promotes || product.k > Blocking.longestRun) && y.dtype != .float32
   }
 
-  /// What each thread works with: packed B, panels of A, and sums that y cannot hold.
+  /// Whether rows are complete when they leave the kernel.
+  private func completesAtOnce(_ product: Product, _ blocking: Blocking) -> Bool {
+    blocking.runs == 1 && !buffersSums(product)
+  }
+
+  /// What each thread works with: packed B, panels of A, sums that y cannot hold, codes that were decoded, sums of
+  /// one run before they are scaled, and their scales.
   private struct Buffers {
-    let b, a, c: UnsafeMutableRawPointer
+    let b, a, c, decoded: UnsafeMutableRawPointer
+    let partial, columnScales, rowScales: UnsafeMutablePointer<Float>
 
     init(_ buffers: [UnsafeMutablePointer<Float>]) {
-      (b, a, c) = (.init(buffers[0]), .init(buffers[1]), .init(buffers[2]))
+      (b, a, c, decoded) = (.init(buffers[0]), .init(buffers[1]), .init(buffers[2]), .init(buffers[3]))
+      (partial, columnScales, rowScales) = (buffers[4], buffers[5], buffers[6])
     }
   }
 
   /// - Parameters:
   ///   - packed: the size of packed B, in floats; of sums as well.
   private func scratch(packed: Int = 0, sums: Int) -> Scratch {
+    let (rows, columns) = promotes ? (Int(kernels.rows), Blocking.widestBlock) : (0, 0)
     let panels = rowsTogether * Blocking.longestRun * kernels.elementBytes / 4
-    return Scratch(sizes: [packed, panels, sums], threads: y.device.workers.threads, on: y.device)
+    return Scratch(
+      sizes: [packed, panels, sums, decodedFloats, rows * columns, columns, rows],
+      threads: y.device.workers.threads, on: y.device)
   }
 
   /// One run of an item: its rows with the packed columns.
@@ -223,21 +245,29 @@ struct ProductLoop {
     let width = buffers ? 4 : y.dtype.byteCount
     let ldc = buffers ? blocking.columns : product.ldy
     let c = buffers ? work.c : target(product, item, columns)
+    let adds = run > 0 || accumulates
     let output =
-      run > 0 || accumulates
-      ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
+      adds ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
     let b = columnPanels(product, columns, k, packed: packed)
+    if promotes { columnCodes(product, columns, k)?.columnScales(ofProduct: layout, into: work.columnScales) }
     for first in stride(from: item.rows.lowerBound, to: item.rows.upperBound, by: rowsTogether) {
       let rows = first..<min(first + rowsTogether, item.rows.upperBound)
-      let panels = rowPanels(product, rows, k, into: work.a)
+      let panels = rowPanels(product, rows, k, into: work.a, decoded: work.decoded)
       for row in stride(from: rows.lowerBound, to: rows.upperBound, by: Int(kernels.rows)) {
+        let part = row..<min(row + Int(kernels.rows), rows.upperBound)
+        let sums = c + (row - item.rows.lowerBound) * ldc * width
+        let a = panels.address + (row - first) / Int(kernels.rows) * panels.bytes
+        let target = promotes ? UnsafeMutableRawPointer(work.partial) : sums
         kernels.multiply(
-          min(Int(kernels.rows), rows.upperBound - row), k.count,
-          panels.address + (row - first) / Int(kernels.rows) * panels.bytes, panels.row, panels.step,
-          b.address,
-          b.panel, b.step, columns.count, c + (row - item.rows.lowerBound) * ldc * width, ldc, output)
+          part.count, k.count, a, panels.row, panels.step, b.address, b.panel, b.step, columns.count, target,
+          promotes ? blocking.columns : ldc, promotes ? hadal_store_float32 : output)
+        guard promotes else { continue }
+        rowCodes(product, part, k)?.rowScales(ofProduct: layout, into: work.rowScales)
+        y.device.kernels.pointee.promote(
+          work.partial, blocking.columns, part.count, columns.count, work.rowScales, 1, work.columnScales, 0,
+          adds, sums.assumingMemoryBound(to: Float.self), ldc)
       }
-      if blocking.blocks == 1, blocking.runs == 1 { finish?(product.rowsOfResult(rows)) }
+      if blocking.blocks == 1, completesAtOnce(product, blocking) { finish?(product.rowsOfResult(rows)) }
     }
   }
 

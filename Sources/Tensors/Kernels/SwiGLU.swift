@@ -39,7 +39,7 @@ package func groupedSwiGLU(
   let a = Tensor([rows, width / 2], x.dtype, on: device)
   let finish = swigluRows(h, weight, a)
   groupedMatmul(
-    x, gathering: gathering, gateUp, .nt, offsets: offsets, into: h,
+    .numbers(x), gathering: gathering, .numbers(gateUp), .nt, offsets: offsets, into: h,
     finish: ("SwiGLU", a.byteCount + weight.byteCount, finish))
   return (h, a)
 }
@@ -58,7 +58,7 @@ package func groupedSwiGLUGradient(
   let dweight = Tensor([rows], on: device)
   let finish = swigluGradientRows(da, h, weight, dh, a, dweight)
   groupedMatmul(
-    dy, gathering: gathering, down, .nn, offsets: offsets, into: da,
+    .numbers(dy), gathering: gathering, .numbers(down), .nn, offsets: offsets, into: da,
     finish: ("SwiGLU gradient", 2 * h.byteCount + a.byteCount + 2 * weight.byteCount, finish))
   return (dh, dweight, a)
 }
