@@ -10,15 +10,18 @@ struct PinningTests {
 
   /// Where the threads of a pool may run, by their numbers.
   private func processors(_ pool: WorkerPool) -> [[Int]] {
-    let found = Mutex([[Int]](repeating: [], count: pool.threads))
+    var found = [[Int]](repeating: [], count: pool.threads)
     // Until every thread has had an item: each waits for all the others, so that none takes two.
     let arrived = Atomic<Int>(0)
-    pool.forEach(pool.threads) { _, thread in
-      arrived.add(1, ordering: .relaxed)
-      while arrived.load(ordering: .relaxed) < pool.threads {}
-      found.withLock { $0[thread] = ProcessorSet.ofThisThread.numbers }
+    found.withUnsafeMutableBufferPointer { found in
+      let found = found
+      pool.forEach(pool.threads) { _, thread in
+        arrived.add(1, ordering: .relaxed)
+        while arrived.load(ordering: .relaxed) < pool.threads {}
+        found[thread] = ProcessorSet.ofThisThread.numbers
+      }
     }
-    return found.withLock { $0 }
+    return found
   }
 
   @Test func eachThreadHasItsProcessorUntilThePoolEnds() {
