@@ -54,7 +54,7 @@ extension Operation {
 package var allOperations: [any Operation.Type] {
   [
     Concatenation.self, CrossEntropyHead.self, Embedding.self, Experts.self,
-    LatentAttention.self, Linear.self, RMSNorm.self, ResidualNorm.self, RowMask.self, Router.self,
-    Split.self, SwiGLU.self,
+    LatentAttention.self, Linear.self, QuantizedExperts.self, QuantizedLinear.self, RMSNorm.self,
+    ResidualNorm.self, RowMask.self, Router.self, Split.self, SwiGLU.self,
   ]
 }

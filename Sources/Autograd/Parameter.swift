@@ -19,26 +19,62 @@ package final class Parameter {
   package let parts: [Part]
   /// float32; the truth that the optimizer updates.
   package let master: Tensor
-  /// What operations read: the master itself, or its copy in the compute type.
-  package let value: Tensor
+  private let numbers: Tensor?
+  private let quantized: QuantizedTensor?
+  private let scales: ScaleSettings
   /// float32 sums over the micro-batches of a step: where operations add.
   package let gradientSums: Accumulator
   /// What ``gradientSums`` holds; zeros for a parameter that has received nothing.
   package var gradient: Tensor { gradientSums.sums }
 
-  /// - Parameter compute: the type that operations read the parameter in.
-  package init(name: String, parts: [Part], shape: [Int], compute: DType, on device: Device) {
+  /// - Parameters:
+  ///   - compute: the type of the numbers that operations read.
+  ///   - float8: for a matrix that products read as codes.
+  ///   - period: the rows of each matrix in the array; nil for one. Blocks of codes do not straddle them.
+  package init(
+    name: String, parts: [Part], shape: [Int], compute: DType, float8: Float8Settings? = nil,
+    period: Int? = nil, on device: Device
+  ) {
     precondition(
       parts.reduce(0) { $0 + $1.count } == shape.reduce(1, *), "the parts of \(name) do not cover \(shape)")
     (self.name, self.parts) = (name, parts)
     master = Tensor(shape, on: device)
     gradientSums = Accumulator(shape, on: device)
-    value = compute == .float32 ? master : Tensor(shape, compute, on: device)
+    scales = float8?.weights ?? ScaleSettings()
+    let hasNumbers = float8?.readsWeightNumbers ?? true
+    numbers = !hasNumbers ? nil : compute == .float32 ? master : Tensor(shape, compute, on: device)
+    quantized =
+      float8?.readsWeightCodes == true
+      ? QuantizedTensor(
+        blocks: shape, period: period ?? master.rows, hasPowerOfTwoScales: scales.powerOfTwo, on: device)
+      : nil
   }
+
+  /// What operations read: the master itself, or its copy in the compute type.
+  package var value: Tensor {
+    guard let numbers else { preconditionFailure("\(name) is read as codes only") }
+    return numbers
+  }
+
+  /// What products read as codes: 128 × 128 blocks.
+  package var codes: QuantizedTensor {
+    guard let quantized else { preconditionFailure("\(name) is not read as codes") }
+    return quantized
+  }
+
+  /// What the optimizer writes new values to: numbers of another type than the master's; nil for nothing.
+  package var roundedCopy: Tensor? { numbers?.dtype == .float32 ? nil : numbers }
 
   /// Brings what operations read up to date with the master copy.
   package func masterDidChange() {
-    if value.dtype != .float32 { value.convert(from: master) }
+    roundedCopy?.convert(from: master)
+    requantize()
+  }
+
+  /// Brings the codes up to date with the master copy; nothing for a parameter without.
+  package func requantize() {
+    guard let quantized else { return }
+    _ = quantizeBlocks(master, period: quantized.period, scales, into: quantized)
   }
 
   /// The master copy of a part.

@@ -4,6 +4,7 @@ package import Tensors
 package final class Variable {
   private var stored: Tensor?
   private var recipe: (() -> Tensor)?
+  private var quantized: (codes: QuantizedTensor, settings: ScaleSettings)?
   package private(set) var gradient: Tensor?
 
   /// - Parameter recipe: computes the value again after ``forget()``; nil when it must be kept.
@@ -20,6 +21,17 @@ package final class Variable {
     return value
   }
 
+  /// The value as E4M3 codes in 1 × 128 tiles. Operations that read the same variable share them.
+  package func codes(_ settings: ScaleSettings) -> QuantizedTensor {
+    if let quantized, quantized.settings == settings { return quantized.codes }
+    let codes = quantizeRows(value, settings)
+    quantized = (codes, settings)
+    return codes
+  }
+
+  /// Forgets the codes: whoever needs them again has kept them.
+  package func forgetCodes() { quantized = nil }
+
   /// Gives the value's memory back; backward computes it again (activation recomputation).
   package func forget() {
     if recipe != nil { stored = nil }
@@ -30,6 +42,7 @@ package final class Variable {
   /// - Parameter keepsValue: a weight gradient that was put off still reads the value.
   func retire(keepsValue: Bool) {
     if !keepsValue { stored = nil }
+    quantized = nil
     if !keepsValue || stored != nil { recipe = nil }
   }
 

@@ -8,12 +8,13 @@ internal import Tensors
 /// Source: DeepSeek-V3, arXiv:2412.19437, equations 1 to 11.
 package struct Attention {
   private enum Query {
-    case direct(Parameter)
-    case compressed(down: Parameter, norm: Parameter, up: Parameter)
+    case direct(Projection)
+    case compressed(down: Projection, norm: Parameter, up: Projection)
   }
 
   private let query: Query
-  private let keyValueDown, keyValueNorm, keyValueUp, output: Parameter
+  private let keyValueDown, keyValueUp, output: Projection
+  private let keyValueNorm: Parameter
   private let configuration: ModelConfiguration
   private let layer: Int
   /// `rms_norm_eps` is not for the norms of the latents: HF and the released inference code fix theirs.
@@ -22,28 +23,32 @@ package struct Attention {
   init(_ configuration: ModelConfiguration, layer: Int, _ factory: ParameterFactory, prefix: String) {
     let (c, name) = (configuration, prefix + ".self_attn.")
     let (d, heads) = (c.hiddenSize, c.numAttentionHeads)
+    let float8 = factory.float8(.attention, layer: layer)
     if let rank = c.qLoraRank {
       query = .compressed(
-        down: factory.matrix(name + "q_a_proj", [rank, d]), norm: factory.gain(name + "q_a_layernorm", rank),
-        up: factory.matrix(name + "q_b_proj", [heads * c.qkHeadDim, rank]))
+        down: factory.projection(name + "q_a_proj", [rank, d], float8),
+        norm: factory.gain(name + "q_a_layernorm", rank),
+        up: factory.projection(name + "q_b_proj", [heads * c.qkHeadDim, rank], float8))
     } else {
-      query = .direct(factory.matrix(name + "q_proj", [heads * c.qkHeadDim, d]))
+      query = .direct(factory.projection(name + "q_proj", [heads * c.qkHeadDim, d], float8))
     }
-    keyValueDown = factory.matrix(name + "kv_a_proj_with_mqa", [c.kvLoraRank + c.qkRopeHeadDim, d])
+    keyValueDown = factory.projection(
+      name + "kv_a_proj_with_mqa", [c.kvLoraRank + c.qkRopeHeadDim, d], float8)
     keyValueNorm = factory.gain(name + "kv_a_layernorm", c.kvLoraRank)
-    keyValueUp = factory.matrix(name + "kv_b_proj", [heads * (c.qkNopeHeadDim + c.vHeadDim), c.kvLoraRank])
-    output = factory.matrix(name + "o_proj", [d, heads * c.vHeadDim])
+    keyValueUp = factory.projection(
+      name + "kv_b_proj", [heads * (c.qkNopeHeadDim + c.vHeadDim), c.kvLoraRank], float8)
+    output = factory.projection(name + "o_proj", [d, heads * c.vHeadDim], float8)
     (self.configuration, self.layer) = (configuration, layer)
   }
 
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
     let (tape, c) = (context.tape, configuration)
     let q = queries(x, context)
-    let compressed = tape.apply(Linear.self, (x, keyValueDown)).output
+    let compressed = keyValueDown(x, context)
     let (latent, cut) = tape.apply(Split.self, (compressed, c.kvLoraRank))
     var kr = cut.rest
     let normed = tape.apply(RMSNorm.self, (latent, keyValueNorm, Self.latentEpsilon)).output
-    var kv = tape.apply(Linear.self, (normed, keyValueUp)).output
+    var kv = keyValueUp(normed, context)
     var keys = context.length
     if let cache = context.cache {
       let all = cache.append(layer: layer, kv: kv.value, kr: kr.value)
@@ -51,21 +56,24 @@ package struct Attention {
     }
     let inputs = LatentAttention.Inputs(
       q: q, kv: kv, kr: kr, shape: shape(context, keys), table: context.table,
-      documents: context.documents)
+      documents: context.documents, packsOutput: output.float8?.packsAttentionOutput ?? false)
     let o = tape.apply(LatentAttention.self, inputs).output
     context.release(.norms, normed)
     context.release(.upProjections, q, kv)
-    return tape.apply(Linear.self, (o, output)).output
+    // Attention keeps o for its own backward: Wgrad quantizes that, instead of keeping codes too.
+    let y = output(o, context, keepsCodes: false)
+    if inputs.packsOutput { context.forget(o) }
+    return y
   }
 
   private func queries(_ x: Variable, _ context: ForwardContext) -> Variable {
     let tape = context.tape
     switch query {
-    case .direct(let weight): return tape.apply(Linear.self, (x, weight)).output
+    case .direct(let matrix): return matrix(x, context)
     case .compressed(let down, let norm, let up):
-      let latent = tape.apply(Linear.self, (x, down)).output
+      let latent = down(x, context)
       let normed = tape.apply(RMSNorm.self, (latent, norm, Self.latentEpsilon)).output
-      let q = tape.apply(Linear.self, (normed, up)).output
+      let q = up(normed, context)
       context.release(.norms, normed)
       return q
     }

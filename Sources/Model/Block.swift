@@ -24,7 +24,10 @@ package struct Block {
     feedForward =
       c.isMixtureOfExperts(layer: layer)
       ? .experts(MixtureOfExperts(c, layer: layer, factory, prefix: prefix))
-      : .dense(FeedForward(inner: c.intermediateSize, width: c.hiddenSize, factory, prefix: prefix + ".mlp"))
+      : .dense(
+        FeedForward(
+          inner: c.intermediateSize, width: c.hiddenSize, factory, prefix: prefix + ".mlp",
+          factory.float8(.dense, layer: layer)))
     (epsilon, self.layer) = (c.rmsNormEps, layer)
   }
 

@@ -16,11 +16,14 @@ package final class DeepSeek {
 
   /// - Parameters:
   ///   - compute: what matrices and activations are stored in.
+  ///   - float8: which matrices are multiplied in FP8; nil for none. The rest is bfloat16 then.
   ///   - multiTokenPrediction: whether the modules beside the main model are built.
   package init(
-    _ configuration: ModelConfiguration, compute: DType, multiTokenPrediction: Bool = true, on device: Device
+    _ configuration: ModelConfiguration, compute: DType, float8: Float8Policy? = nil,
+    multiTokenPrediction: Bool = true, on device: Device
   ) {
-    let (c, factory) = (configuration, ParameterFactory(on: device, compute: compute))
+    let c = configuration
+    let factory = ParameterFactory(on: device, compute: compute, float8: float8, layers: c.numHiddenLayers)
     embedding = factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize])
     blocks = (0..<c.numHiddenLayers).map { Block(c, layer: $0, factory, prefix: "model.layers.\($0)") }
     finalNorm = factory.gain("model.norm", c.hiddenSize)
@@ -117,6 +120,11 @@ package final class DeepSeek {
 extension DeepSeek: Sendable {}
 
 extension DeepSeek {
+  /// Quantizes the weights that products read as codes: after each update of the master weights.
+  package func requantize() {
+    for parameter in parameters { parameter.requantize() }
+  }
+
   /// Fills the weights by `fill`, and brings what operations read up to date.
   package func loadWeights<Failure: Error>(
     _ fill: ([NamedTensor]) throws(Failure) -> Void

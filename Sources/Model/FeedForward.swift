@@ -3,17 +3,28 @@ internal import Tensors
 
 /// `FFN(x) = (silu(x Wgᵀ) · (x Wuᵀ)) Wdᵀ`: a dense layer's, or the shared experts' as one of their joint width.
 package struct FeedForward {
-  private let gateUp, down: Parameter
+  private let gateUp, down: Projection
+  /// Of the codes of x, in FP8: what routed experts read as well is quantized once.
+  private let scales: ScaleSettings?
 
-  init(inner: Int, width: Int, _ factory: ParameterFactory, prefix: String) {
-    gateUp = factory.gateUp(prefix, inner: inner, width: width)
-    down = factory.matrix(prefix + ".down_proj", [width, inner])
+  init(
+    inner: Int, width: Int, _ factory: ParameterFactory, prefix: String, _ float8: Float8Settings?,
+    scales: ScaleSettings? = nil
+  ) {
+    gateUp = factory.gateUp(prefix, inner: inner, width: width, float8)
+    down = factory.projection(prefix + ".down_proj", [width, inner], float8)
+    self.scales = scales
   }
 
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
-    let h = context.tape.apply(Linear.self, (x, gateUp)).output
-    let a = context.tape.apply(SwiGLU.self, h).output
-    let y = context.tape.apply(Linear.self, (a, down)).output
+    let h = gateUp(x, context, scales: scales)
+    let float8 = down.float8
+    let kept = float8?.keepsSwiGLUInputAsCodes == true ? float8?.activations : nil
+    let a = context.tape.apply(SwiGLU.self, SwiGLU.Inputs(h, codes: kept)).output
+    // In FP8 backward computes a again, from h.
+    let y = down(a, context, keepsCodes: false)
+    if kept != nil { context.forget(h) }
+    if float8 != nil { context.forget(a) }
     context.release(.swiglu, a)
     return y
   }

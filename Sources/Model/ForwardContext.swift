@@ -45,8 +45,15 @@ package final class ForwardContext {
 
   /// Drops activations that the recomputation policy names.
   func release(_ what: Recomputation, _ variables: Variable...) {
-    guard recomputation.contains(what), tape.isRecording else { return }
-    for variable in variables { variable.forget() }
+    guard recomputation.contains(what) else { return }
+    for variable in variables { forget(variable) }
+  }
+
+  /// Drops an activation that backward does not read, or can have again.
+  func forget(_ variable: Variable) {
+    guard tape.isRecording else { return }
+    variable.forget()
+    variable.forgetCodes()
   }
 }
 

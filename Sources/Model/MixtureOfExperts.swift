@@ -7,6 +7,7 @@ package struct MixtureOfExperts {
   private let gate, gateUp, down: Parameter
   private let shared: FeedForward?
   private let settings: RouterSettings
+  private let float8: Float8Settings?
   /// Added to the scores for selection only; float32 `[E]`.
   package let bias: Tensor
   package let layer: Int
@@ -19,12 +20,17 @@ package struct MixtureOfExperts {
       c.hasRouterBias
       ? factory.buffer(name + ".gate.e_score_correction_bias", c.nRoutedExperts)
       : Tensor.zeros([c.nRoutedExperts], on: factory.device)
-    gateUp = factory.expertGateUp(name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d)
-    down = factory.expertDown(name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d)
+    float8 = factory.float8(.routedExperts, layer: layer)
+    gateUp = factory.expertGateUp(
+      name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d, float8)
+    down = factory.expertDown(name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d, float8)
+    let sharedFloat8 = factory.float8(.sharedExperts, layer: layer)
     shared =
       c.nSharedExperts == 0
       ? nil
-      : FeedForward(inner: c.nSharedExperts * inner, width: d, factory, prefix: name + ".shared_experts")
+      : FeedForward(
+        inner: c.nSharedExperts * inner, width: d, factory, prefix: name + ".shared_experts", sharedFloat8,
+        scales: sharedFloat8?.dispatched)
     settings = RouterSettings(c)
     self.layer = layer
   }
@@ -37,9 +43,13 @@ package struct MixtureOfExperts {
       LayerRouting(
         layer: layer, selection: routed.selection, counts: routed.plan.counts, balanceLoss: routed.balanceLoss
       ))
-    let y = context.tape.apply(
-      Experts.self, Experts.Inputs(x: x, weights: weights, plan: routed.plan, gateUp: gateUp, down: down)
-    ).output
+    let experts = Experts.Inputs(x: x, weights: weights, plan: routed.plan, gateUp: gateUp, down: down)
+    let y =
+      if let float8 {
+        context.tape.apply(QuantizedExperts.self, QuantizedExperts.Inputs(experts, float8)).output
+      } else {
+        context.tape.apply(Experts.self, experts).output
+      }
     guard let shared else { return [y] }
     return [y, shared(x, context)]
   }

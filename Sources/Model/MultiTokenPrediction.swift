@@ -6,7 +6,8 @@ internal import Tensors
 /// The embedding comes first, as the released weights need it (the paper's equation 21 reads the other way). Embedding
 /// and head are the main model's own. Source: DeepSeek-V3, arXiv:2412.19437, equations 21 to 23; specification §2.1.
 package struct MultiTokenPrediction {
-  private let embeddingNorm, hiddenNorm, projection, headNorm: Parameter
+  private let embeddingNorm, hiddenNorm, headNorm: Parameter
+  private let projection: Projection
   package let block: Block
   private let epsilon: Float
 
@@ -16,7 +17,8 @@ package struct MultiTokenPrediction {
     let prefix = "model.layers.\(layer)"
     embeddingNorm = factory.gain(prefix + ".enorm", c.hiddenSize)
     hiddenNorm = factory.gain(prefix + ".hnorm", c.hiddenSize)
-    projection = factory.matrix(prefix + ".eh_proj", [c.hiddenSize, 2 * c.hiddenSize])
+    projection = factory.projection(
+      prefix + ".eh_proj", [c.hiddenSize, 2 * c.hiddenSize], factory.float8(.mtpProjection, layer: layer))
     block = Block(c, layer: layer, factory, prefix: prefix)
     headNorm = factory.gain(prefix + ".shared_head.norm", c.hiddenSize)
     epsilon = c.rmsNormEps
@@ -37,7 +39,7 @@ package struct MultiTokenPrediction {
     let h = tape.apply(RMSNorm.self, (previous, hiddenNorm, epsilon)).output
     let joined = tape.apply(Concatenation.self, (e, h)).output
     context.release(.norms, e, h)
-    var stream = ResidualStream(tape.apply(Linear.self, (joined, projection)).output)
+    var stream = ResidualStream(projection(joined, context))
     block(&stream, context)
     return stream.normalized(headNorm, epsilon, context)
   }

@@ -10,8 +10,20 @@ package final class ParameterFactory {
   /// The routers' biases: float32, outside of the optimizer, saved with the checkpoint.
   package private(set) var buffers: [NamedTensor] = []
 
-  package init(on device: Device, compute: DType) {
+  /// Which matrices are read as codes; nil for none.
+  private let float8: Float8Policy?
+  /// How many layers the main model has.
+  private let layers: Int
+
+  package init(on device: Device, compute: DType, float8: Float8Policy? = nil, layers: Int = 0) {
+    precondition(float8 == nil || compute == .bfloat16, "beside FP8 there is bfloat16, not \(compute)")
     (self.device, self.compute) = (device, compute)
+    (self.float8, self.layers) = (float8, layers)
+  }
+
+  /// How a group of a layer's matrices is multiplied in FP8; nil for not.
+  func float8(_ group: Float8Policy.MatrixGroup, layer: Int) -> Float8Settings? {
+    float8?.settings(for: group, layer: layer, of: layers)
   }
 
   /// One tensor of the checkpoint, `[N, K]`.
@@ -21,34 +33,58 @@ package final class ParameterFactory {
       Parameter(name: name, parts: [part], shape: shape, compute: compute ?? self.compute, on: device))
   }
 
+  /// One tensor of the checkpoint that rows are multiplied with, `[N, K]`.
+  func projection(_ name: String, _ shape: [Int], _ float8: Float8Settings?) -> Projection {
+    let part = Parameter.Part(name: name + ".weight", offset: 0, shape: shape)
+    let weight = Parameter(
+      name: name, parts: [part], shape: shape, compute: compute, float8: float8, on: device)
+    return Projection(weight: register(weight), float8: float8)
+  }
+
   /// A norm's gain, `[D]`.
   func gain(_ name: String, _ width: Int) -> Parameter { matrix(name, [width], compute: .float32) }
 
   /// Gate and up projection in one array `[2I, D]`, gate first.
-  func gateUp(_ prefix: String, inner: Int, width: Int) -> Parameter {
+  func gateUp(_ prefix: String, inner: Int, width: Int, _ float8: Float8Settings?) -> Projection {
     let parts = Self.gateUpParts(prefix, at: 0, inner: inner, width: width)
-    let name = prefix + ".gate_up_proj"
-    return register(
-      Parameter(name: name, parts: parts, shape: [2 * inner, width], compute: compute, on: device))
+    let weight = Parameter(
+      name: prefix + ".gate_up_proj", parts: parts, shape: [2 * inner, width], compute: compute,
+      float8: float8, period: Self.gateUpPeriod(inner), on: device)
+    return Projection(weight: register(weight), float8: float8)
+  }
+
+  /// Blocks of 128 rows are those of either projection, as in the released weights, unless the last one is short: then
+  /// a product over these rows could not go by tiles, and blocks go through both.
+  private static func gateUpPeriod(_ inner: Int) -> Int {
+    inner.isMultiple(of: QuantizedTensor.tile) ? inner : 2 * inner
   }
 
   /// Gate and up projections of all experts, `[E, 2I, D]`.
-  func expertGateUp(_ prefix: String, experts: Int, inner: Int, width: Int) -> Parameter {
+  func expertGateUp(
+    _ prefix: String, experts: Int, inner: Int, width: Int, _ float8: Float8Settings?
+  ) -> Parameter {
     let parts = (0..<experts).flatMap { e in
       Self.gateUpParts("\(prefix).\(e)", at: e * 2 * inner * width, inner: inner, width: width)
     }
     let (name, shape) = (prefix + ".gate_up_proj", [experts, 2 * inner, width])
-    return register(Parameter(name: name, parts: parts, shape: shape, compute: compute, on: device))
+    return register(
+      Parameter(
+        name: name, parts: parts, shape: shape, compute: compute, float8: float8,
+        period: Self.gateUpPeriod(inner), on: device))
   }
 
   /// Down projections of all experts, `[E, D, I]`.
-  func expertDown(_ prefix: String, experts: Int, inner: Int, width: Int) -> Parameter {
+  func expertDown(
+    _ prefix: String, experts: Int, inner: Int, width: Int, _ float8: Float8Settings?
+  ) -> Parameter {
     let parts = (0..<experts).map { e in
       Parameter.Part(
         name: "\(prefix).\(e).down_proj.weight", offset: e * inner * width, shape: [width, inner])
     }
     let (name, shape) = (prefix + ".down_proj", [experts, width, inner])
-    return register(Parameter(name: name, parts: parts, shape: shape, compute: compute, on: device))
+    return register(
+      Parameter(
+        name: name, parts: parts, shape: shape, compute: compute, float8: float8, period: width, on: device))
   }
 
   /// A float32 array that no gradient reaches; zeros at first.

@@ -59,6 +59,11 @@ package struct QuantizedTensor {
       hasPowerOfTwoScales: hasPowerOfTwoScales, offsets: offsets, period: period)
   }
 
+  /// Uninitialized memory for codes in blocks, of matrices of `period` rows.
+  package init(blocks shape: [Int], period: Int, hasPowerOfTwoScales: Bool, on device: Device) {
+    self.init(shape, .blocks, hasPowerOfTwoScales: hasPowerOfTwoScales, period: period, on: device)
+  }
+
   package var shape: [Int] { codes.shape }
   package var device: Device { codes.device }
   package var byteCount: Int { codes.byteCount + scales.byteCount }

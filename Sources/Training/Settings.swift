@@ -44,6 +44,6 @@ extension Parameter {
   package var slot: OptimizerSlot {
     OptimizerSlot(
       parts: parts.map { ($0.name, $0.offset, $0.shape) }, master: master, gradient: gradientSums,
-      compute: value)
+      compute: roundedCopy ?? master)
   }
 }

@@ -55,12 +55,16 @@ package final class Trainer {
     source = try data.source(configuration, model: shape)
     try MemoryCheck(training: shape, configuration).run()
     let device = try Device(threads: configuration.training.threads, request)
-    model = DeepSeek(shape, compute: configuration.precision.mode.dtype, on: device)
+    model = DeepSeek(
+      shape, compute: configuration.precision.mode.dtype, float8: Float8Policy(configuration.precision),
+      on: device)
     optimizer = Optimizer(
       model.parameters.map(\.slot), AdamWSettings(configuration.optimizer),
       moments: configuration.optimizer.moments == .float32 ? .float32 : .bfloat16)
     var runner = StepRunner(model)
     runner.recomputation = Recomputation(configuration.training.recompute)
+    // The codes of norms' outputs are kept: the numbers would be a second copy.
+    if configuration.precision.mode == .fp8 { runner.recomputation.insert(.norms) }
     runner.balance = BalanceLosses(configuration.training, shape)
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     try begin(start)
@@ -159,11 +163,11 @@ extension StoredCheckpoint {
 }
 
 extension PrecisionSection.Mode {
-  /// How weights and activations are stored.
+  /// How weights and activations are stored where they are not codes.
   package var dtype: DType {
     switch self {
     case .float32: .float32
-    case .bfloat16: .bfloat16
+    case .bfloat16, .fp8: .bfloat16
     }
   }
 }

@@ -33,7 +33,7 @@ struct Evaluate: ParsableCommand {
     let dataset = try heldOut(run)
     try checkTokenizer(dataset, opened)
     let model = try opened.model(
-      tokens: dataset.vocabularySize, endOfText: dataset.endOfText, compute: run.precision.mode.dtype,
+      tokens: dataset.vocabularySize, endOfText: dataset.endOfText, precision: run.precision,
       multiTokenPrediction: true, threads: run.training.threads)
     let evaluator = Evaluator(
       model, dataset, sequenceLength: run.training.sequenceLength, batch: run.training.microBatchSize,

@@ -34,7 +34,8 @@ struct Generate: ParsableCommand {
     let opened = try OpenedCheckpoint(checkpoint)
     let tokenizer = try Tokenizer(contentsOf: self.tokenizer ?? opened.tokenizerPath())
     let model = try opened.model(
-      tokens: tokenizer.vocabularySize, compute: .float32, multiTokenPrediction: false)
+      tokens: tokenizer.vocabularySize, precision: PrecisionSection(mode: .float32),
+      multiTokenPrediction: false)
     let generator = try Generator(model, tokenizer: tokenizer, sampler: sampler)
     // Not before there is something to continue it with: a prompt that is refused is not repeated.
     var beginning = prompt

@@ -30,14 +30,17 @@ struct OpenedCheckpoint {
   /// - Parameters:
   ///   - tokens: how many the tokenizer has.
   ///   - endOfText: the tokenizer's, where it must be the model's.
+  ///   - precision: the formats to compute in.
   /// - Throws: `ConfigurationError`, `TrainingError.notEnoughMemory`, `DeviceError`, `CheckpointError`.
   func model(
-    tokens: Int, endOfText: Int32? = nil, compute: DType, multiTokenPrediction: Bool, threads: Int? = nil
+    tokens: Int, endOfText: Int32? = nil, precision: PrecisionSection, multiTokenPrediction: Bool,
+    threads: Int? = nil
   ) throws -> DeepSeek {
     let shape = try run.model.resolved(tokenizerVocabSize: tokens, endOfText: endOfText)
+    let compute = precision.mode.dtype
     try MemoryCheck(shape, compute: compute, multiTokenPrediction: multiTokenPrediction).run()
     let model = DeepSeek(
-      shape, compute: compute, multiTokenPrediction: multiTokenPrediction,
+      shape, compute: compute, float8: Float8Policy(precision), multiTokenPrediction: multiTokenPrediction,
       on: try ProcessDevice.make(threads: threads))
     try model.loadWeights(stored.load)
     return model

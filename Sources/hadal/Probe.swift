@@ -14,15 +14,14 @@ struct Probe: ParsableCommand {
       also grad.<name> of loss + W * loss_mtp.
       """)
 
-  enum Precision: String, ExpressibleByArgument, CaseIterable { case float32, bfloat16, fp8 }
-
   @Option(help: "Directory with config.json and *.safetensors.") var model: String
 
   @Option(help: "A safetensors file with input_ids [B, S], int64.") var input: String
 
   @Option(help: "The safetensors file to write.") var output: String
 
-  @Option(help: "What matrices and activations are stored in.") var precision = Precision.float32
+  @Option(help: "What matrices are multiplied in; fp8 as the defaults of the configuration have it.")
+  var precision = PrecisionSection.Mode.float32
 
   @Flag(help: "Also write the gradient of every parameter.") var gradients = false
 
@@ -30,7 +29,7 @@ struct Probe: ParsableCommand {
 
   func run() throws {
     let weight = try checkedWeight()
-    let compute = try checkedPrecision()
+    let compute = precision.dtype
     let weights = ProbeWeights(model: try HuggingFaceModel(model))
     let shape = weights.model.configuration
     if weight != nil { try weights.requireModules() }
@@ -39,7 +38,8 @@ struct Probe: ParsableCommand {
     let file = try ProbeOutput(path: output)
     try weights.checkSize(compute: compute, multiTokenPrediction: weight != nil, gradients: gradients)
     let network = DeepSeek(
-      shape, compute: compute, multiTokenPrediction: weight != nil, on: try ProcessDevice.make())
+      shape, compute: compute, float8: Float8Policy(PrecisionSection(mode: precision)),
+      multiTokenPrediction: weight != nil, on: try ProcessDevice.make())
     try weights.load(into: network)
     for warning in weights.warnings(network) { Console.note("warning: \(warning)") }
     try file.write(ProbeRun(network, multiTokenWeight: weight, gradients: gradients).results(batch))
@@ -52,16 +52,9 @@ struct Probe: ParsableCommand {
     }
     return mtpWeight
   }
-
-  private func checkedPrecision() throws(OptionError) -> DType {
-    switch precision {
-    case .float32: return .float32
-    case .bfloat16: return .bfloat16
-    case .fp8:
-      throw OptionError(option: "--precision", reason: "fp8 is not implemented yet; use float32 or bfloat16")
-    }
-  }
 }
+
+extension PrecisionSection.Mode: ExpressibleByArgument {}
 
 /// Why a probe is refused, beside faults of the configuration and of the weights, which have their own types.
 struct ProbeError: Error, CustomStringConvertible {

@@ -7,7 +7,7 @@ import Testing
 /// Every operation against its formula in Double, forward and backward, on every instruction-set level.
 struct GradientTests {
   @Test func everyOperationHasACase() {
-    let covered = Set(OperationCase.all.map(\.operation))
+    let covered = Set(OperationCase.all.map(\.operation)).union(QuantizedOperationTests.operations)
     for operation in allOperations {
       #expect(covered.contains(operation.name), "\(operation) has no case in OperationCase.all")
     }

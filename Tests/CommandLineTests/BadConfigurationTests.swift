@@ -11,7 +11,7 @@ struct BadConfigurationTests {
     set("no value at all", "training.steps", says: "--set training.steps", "key.path=value"),
     set("no key at all", "=3", says: "--set =3", "section.key=value"),
     set("a value that is no YAML", "training.steps=[1", says: "--set training.steps", "not valid YAML"),
-    set("fp8", "precision.mode=fp8", says: "precision.mode", "fp8 is not implemented", "bfloat16"),
+    set("float16", "precision.mode=float16", says: "precision.mode", "float16 lacks the range", "bfloat16"),
     set("several processes", "parallel.data=2", says: "parallel.data", "must be 1", "one process"),
     set(
       "a batch that cannot be divided", "training.micro_batch_size=3", says: "multiple of micro_batch_size"),
@@ -38,7 +38,7 @@ struct BadConfigurationTests {
     let text = TinyRecipe.configuration.replacing(
       "hidden_size: 32", with: "hiden_size: 32", maxReplacements: 1
     )
-    .replacing("steps: 8", with: "steps: eight").replacing("mode: float32", with: "mode: fp8")
+    .replacing("steps: 8", with: "steps: eight").replacing("mode: float32", with: "mode: float16")
     .replacing("every: 1\n", with: "every: 0\n")
     try bench.write("tiny.yaml", text)
     func line(_ part: String) throws -> Int {
@@ -49,7 +49,8 @@ struct BadConfigurationTests {
       words: [
         "tiny.yaml:\(try line("hiden_size")): model.hiden_size: unknown key; did you mean hidden_size?",
         "tiny.yaml:\(try line("steps: eight")): training.steps", "'eight'",
-        "tiny.yaml:\(try line("fp8")): precision.mode", "tiny.yaml:\(try line("every: 0")): logging.every",
+        "tiny.yaml:\(try line("float16")): precision.mode",
+        "tiny.yaml:\(try line("every: 0")): logging.every",
         "--set optimizer.beta1",
       ])
     try refusal.check(bench)

@@ -16,6 +16,7 @@ struct ResumeTests {
       Variant(
         name: "recomputation", settings: ["training.recompute=[norms, up_projections, swiglu]"]),
       Variant(name: "bfloat16", settings: ["precision.mode=bfloat16"]),
+      Variant(name: "FP8", settings: ["precision.mode=fp8"]),
       Variant(
         name: "gradient accumulation",
         settings: ["training.micro_batch_size=1", "training.global_batch_size=4"]),

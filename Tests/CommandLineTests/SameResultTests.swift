@@ -6,7 +6,7 @@ struct SameResultTests {
   @Test func theNumberOfThreadsChangesNoBit() throws {
     let bench = try Workbench()
     try bench.prepare()
-    for mode in ["float32", "bfloat16"] {
+    for mode in ["float32", "bfloat16", "fp8"] {
       for threads in 1...3 {
         try bench.train("\(mode)-\(threads)", ["training.threads=\(threads)", "precision.mode=\(mode)"])
       }

@@ -17,10 +17,12 @@ func tinyConfiguration() -> ModelConfiguration {
 }
 
 /// A model with the oracle's weights.
-func tinyModel(multiTokenPrediction: Bool = false, compute: DType = .float32) throws -> DeepSeek {
+func tinyModel(
+  multiTokenPrediction: Bool = false, compute: DType = .float32, float8: Float8Policy? = nil
+) throws -> DeepSeek {
   var configuration = tinyConfiguration()
   configuration.numNextnPredictLayers = multiTokenPrediction ? 1 : 0
-  let model = DeepSeek(configuration, compute: compute, on: try Device(threads: 2))
+  let model = DeepSeek(configuration, compute: compute, float8: float8, on: try Device(threads: 2))
   let main = try SafetensorsFile(oracleDirectory + "/tiny_a/model.safetensors")
   let module = try SafetensorsFile(oracleDirectory + "/tiny_a_mtp/mtp.safetensors")
   try model.loadWeights { tensors in

@@ -17,8 +17,14 @@ package enum Experts: Operation {
     }
 
     /// The weight of each row, in the order of the experts.
-    fileprivate var rowWeights: Tensor {
+    var rowWeights: Tensor {
       gatherRows(weights.value.reshaped([weights.value.count, 1]), plan.slots).reshaped([plan.slots.count])
+    }
+
+    /// Gradients of the weights `[T, K]` from those of the rows.
+    func weightGradients(_ dRows: Tensor) -> Tensor {
+      let flat = plan.positions.reshaped([plan.positions.count])
+      return gatherRows(dRows.reshaped([dRows.count, 1]), flat).reshaped(weights.value.shape)
     }
   }
 
@@ -46,19 +52,21 @@ package enum Experts: Operation {
     let (dh, dweight, a) = groupedSwiGLUGradient(
       dy, gathering: plan.tokens, inputs.down.value, h: h, weight: inputs.rowWeights, offsets: plan.offsets)
     let dxRows = groupedMatmul(dh, inputs.gateUp.value, .nn, offsets: plan.offsets)
-    let flat = plan.positions.reshaped([plan.positions.count])
-    let dWeights = gatherRows(dweight.reshaped([dweight.count, 1]), flat).reshaped(inputs.weights.value.shape)
-    return ([combineRows(dxRows, positions: plan.positions), dWeights], (dh, a))
+    return ([combineRows(dxRows, positions: plan.positions), inputs.weightGradients(dweight)], (dh, a))
+  }
+
+  package static func weightGradient(_ dy: Tensor, _ inputs: Inputs, _ h: Saved, _ carried: Carried) {
+    addWeightGradients(dy, inputs, dh: carried.dh, a: carried.a)
   }
 
   /// `dW_down[e] += dy_eᵀ a_e`, `dW_gate_up[e] += dh_eᵀ x_e`
-  package static func weightGradient(_ dy: Tensor, _ inputs: Inputs, _ h: Saved, _ carried: Carried) {
+  static func addWeightGradients(_ dy: Tensor, _ inputs: Inputs, dh: Tensor, a: Tensor) {
     let plan = inputs.plan
     groupedWeightGradient(
-      dy, carried.a, gathering: (plan.tokens, nil), offsets: plan.offsets,
+      dy, a, gathering: (plan.tokens, nil), offsets: plan.offsets,
       into: inputs.down.gradientSums.takeTarget())
     groupedWeightGradient(
-      carried.dh, inputs.x.value, gathering: (nil, plan.tokens), offsets: plan.offsets,
+      dh, inputs.x.value, gathering: (nil, plan.tokens), offsets: plan.offsets,
       into: inputs.gateUp.gradientSums.takeTarget())
   }
 }

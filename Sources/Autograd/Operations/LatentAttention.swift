@@ -15,17 +15,36 @@ package enum LatentAttention: Operation {
     package let table: RotaryTable
     /// `[B·S]` int32, the first key of its sequence that each query sees, never decreasing within one; nil for 0.
     package let documents: Tensor?
+    /// Whether o is kept for backward in E5M6; its own value may then be forgotten.
+    package let packsOutput: Bool
 
     package init(
       q: Variable, kv: Variable, kr: Variable, shape: AttentionShape, table: RotaryTable,
-      documents: Tensor? = nil
+      documents: Tensor? = nil, packsOutput: Bool = false
     ) {
       (self.q, self.kv, self.kr, self.shape, self.table) = (q, kv, kr, shape, table)
-      self.documents = documents
+      (self.documents, self.packsOutput) = (documents, packsOutput)
     }
   }
 
-  package typealias Saved = (o: Tensor, normalizers: Tensor)
+  package struct Saved {
+    fileprivate enum Output {
+      case numbers(Tensor)
+      case packed(PackedE5M6)
+    }
+
+    fileprivate let output: Output
+    fileprivate let normalizers: Tensor
+
+    /// o.
+    fileprivate var o: Tensor {
+      switch output {
+      case .numbers(let o): o
+      case .packed(let packed): packed.unpacked(to: .bfloat16)
+      }
+    }
+  }
+
   package static let name = "latent attention"
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.q, inputs.kv, inputs.kr] }
@@ -34,8 +53,11 @@ package enum LatentAttention: Operation {
     let (o, normalizers) = attention(
       inputs.q.value, inputs.kv.value, inputs.kr.value, inputs.shape, inputs.table,
       documents: inputs.documents)
-    return (o, (o, normalizers))
+    let output: Saved.Output = inputs.packsOutput && recording ? .packed(packE5M6(o)) : .numbers(o)
+    return (o, Saved(output: output, normalizers: normalizers))
   }
+
+  package static func outputAgain(_ inputs: Inputs, _ saved: Saved) -> Tensor { saved.o }
 
   package static func inputGradient(
     _ dO: Tensor, _ inputs: Inputs, _ saved: Saved

@@ -3,12 +3,13 @@ internal import Model
 /// The `precision` section.
 package struct PrecisionSection: Sendable, Hashable {
   package var mode = Mode.bfloat16
+  package var fp8 = Float8Section()
 
-  package init() {}
+  package init(mode: Mode = .bfloat16) { self.mode = mode }
 
   /// The format in which matrices are multiplied; master weights are float32 in any case.
   package enum Mode: String, Sendable, CaseIterable {
-    case float32, bfloat16
+    case float32, bfloat16, fp8
   }
 
   static let schema = Schema<PrecisionSection>(
@@ -16,12 +17,15 @@ package struct PrecisionSection: Sendable, Hashable {
     fields: [
       .init(
         "mode", \.mode,
-        .choice(
-          Mode.self,
-          refusals: [
-            "fp8": "is not implemented in this version", "float16": "lacks the range for training",
-          ]),
-        "format in which matrices are multiplied")
+        .choice(Mode.self, refusals: ["float16": "lacks the range for training"]),
+        "format in which matrices are multiplied"),
+      .init("fp8", \.fp8, .section(Float8Section.schema), "what mode fp8 does, and where"),
+    ],
+    rules: [
+      .init("fp8", "mode") {
+        $0.mode == .fp8 || $0.fp8 == Float8Section()
+          ? nil : "has no effect while mode is \($0.mode.rawValue); set mode to fp8, or leave the section out"
+      }
     ])
 }
 

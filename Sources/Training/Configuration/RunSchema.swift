@@ -59,6 +59,13 @@ extension RunConfiguration {
       "learning_rate.phases", "training.global_batch_size", "training.micro_batch_size",
       "training.sequence_length"
     ) { $0.faultOfPhaseEnds },
+    .init("precision.fp8", "model.num_hidden_layers") {
+      let (fp8, layers) = ($0.precision.fp8, $0.model.shape.numHiddenLayers)
+      return fp8.bfloat16FirstLayers + fp8.bfloat16LastLayers <= layers
+        ? nil
+        : "bfloat16_first_layers (\(fp8.bfloat16FirstLayers)) and bfloat16_last_layers "
+          + "(\(fp8.bfloat16LastLayers)) are more than model.num_hidden_layers (\(layers))"
+    },
     .init("training.balance_devices", "model.n_routed_experts", "model.n_group") {
       let devices = $0.training.balanceDevices ?? $0.model.shape.nGroup
       let experts = $0.model.shape.nRoutedExperts

@@ -82,7 +82,7 @@ extension OperationCase {
   private static var swiglu: OperationCase {
     OperationCase(
       SwiGLU.self, leaves: [.variable("h", [5, 2 * 23], scale: 2)], roundings: 8,
-      inputs: { $0.variable("h") },
+      inputs: { SwiGLU.Inputs($0.variable("h")) },
       reference: { x in
         (0..<5 * 23).map { i in
           let (gate, up) = (x["h"]![i / 23 * 46 + i % 23], x["h"]![i / 23 * 46 + 23 + i % 23])

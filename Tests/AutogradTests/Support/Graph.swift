@@ -38,7 +38,8 @@ final class Graph {
   private var variables: [String: Variable] = [:]
   private var parameters: [String: Parameter] = [:]
 
-  init(_ leaves: [Leaf], compute: DType = .float32, on device: Device) {
+  /// - Parameter float8: for parameters that are read as codes.
+  init(_ leaves: [Leaf], compute: DType = .float32, float8: Float8Settings? = nil, on device: Device) {
     self.device = device
     tape = Tape(on: device)
     for leaf in leaves {
@@ -49,7 +50,8 @@ final class Graph {
       case .parameter:
         let part = Parameter.Part(name: leaf.name, offset: 0, shape: leaf.shape)
         let parameter = Parameter(
-          name: leaf.name, parts: [part], shape: leaf.shape, compute: compute, on: device)
+          name: leaf.name, parts: [part], shape: leaf.shape, compute: compute, float8: float8,
+          period: leaf.shape.dropLast().last, on: device)
         parameter.master.convert(from: Tensor(leaf.shape, leaf.values, on: device))
         parameter.masterDidChange()
         parameters[leaf.name] = parameter

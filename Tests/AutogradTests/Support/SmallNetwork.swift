@@ -24,7 +24,7 @@ struct SmallNetwork {
     let (tape, x) = (graph.tape, graph.variable("x"))
     let normalized = tape.apply(RMSNorm.self, (x, graph.parameter("gain"), 1e-6)).output
     let hidden = tape.apply(Linear.self, (normalized, graph.parameter("w1"))).output
-    let activated = tape.apply(SwiGLU.self, hidden).output
+    let activated = tape.apply(SwiGLU.self, SwiGLU.Inputs(hidden)).output
     let dense = tape.apply(Linear.self, (activated, graph.parameter("w2"))).output
     let settings = RouterSettings(
       experts: Self.experts, selected: 2, groups: 1, keptGroups: 1, groupScore: .maximum, softmax: false,

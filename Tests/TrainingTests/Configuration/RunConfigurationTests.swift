@@ -137,7 +137,28 @@ let smallRun = """
     ("data={}", "no training data; give one of directory, train and synthetic: true"),
     ("data={synthetic: true}", "auto needs a tokenizer, which synthetic data has not; give a number"),
     ("data.tokenizer=t.json", "validation and tokenizer belong to train; directory holds its own"),
-    ("precision.mode=fp8", "fp8 is not implemented in this version; supported: float32, bfloat16"),
+    (
+      "precision.mode=float16",
+      "float16 lacks the range for training; supported: float32, bfloat16, fp8"
+    ),
+    (
+      "precision.fp8={weight_scales: power_of_two}",
+      "precision.fp8: has no effect while mode is bfloat16; set mode to fp8, or leave the section out"
+    ),
+    (
+      "precision={mode: fp8, fp8: {matrices: []}}",
+      "names nothing; for no FP8 at all set precision.mode to float32 or bfloat16"
+    ),
+    ("precision={mode: fp8, fp8: {products: [fprop, fprop]}}", "something is named twice"),
+    (
+      "precision={mode: fp8, fp8: {products: [forward]}}",
+      "expected one of fprop, dgrad, wgrad; found 'forward'"
+    ),
+    (
+      "precision={mode: fp8, fp8: {bfloat16_first_layers: 60, bfloat16_last_layers: 60}}",
+      "bfloat16_first_layers (60) and bfloat16_last_layers (60) are more than model.num_hidden_layers"
+    ),
+    ("precision={mode: fp8, fp8: {amax_floor: -1}}", "expected a number ≥ 0, found '-1'"),
     ("parallel.expert=8", "must be 1 or auto: this version trains in one process; found '8'"),
     ("optimizer.name=sgd", "expected one of adamw; found 'sgd'"),
     ("evaluation.max_tokens=0", "must be at least 1; to never evaluate, set every: null"),

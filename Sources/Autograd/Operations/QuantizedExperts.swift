@@ -1,0 +1,102 @@
+package import Tensors
+
+/// ``Experts`` of E4M3 codes: what tokens bring, both weights, SwiGLU's output, and all gradients that enter a product.
+///
+/// x and dy in 1 × 128 tiles with power-of-two scales, as they travel; along the rows of each expert for Wgrad, where
+/// the last tile of an expert is short (128 rows with zeros, of which none are stored). Kept for backward: the codes of
+/// x and of SwiGLU's input. Sums in float32. Source: DeepSeek-V3, arXiv:2412.19437, §3.3.3; specification §3.9.
+package enum QuantizedExperts: Operation {
+  package struct Inputs {
+    package let experts: Experts.Inputs
+    package let settings: Float8Settings
+
+    package init(_ experts: Experts.Inputs, _ settings: Float8Settings) {
+      (self.experts, self.settings) = (experts, settings)
+    }
+
+    fileprivate func uses(_ product: Float8Settings.Product) -> Bool { settings.products.contains(product) }
+  }
+
+  package struct Saved {
+    /// `[T, D]`; nil where Wgrad reads numbers.
+    fileprivate let x: QuantizedTensor?
+    /// `[R, 2I]`
+    fileprivate let h: Operand
+  }
+
+  /// What Wgrad reads beside x: `dy [R, D]`, `a [R, I]`, `dh [R, 2I]`.
+  package enum Carried {
+    /// In 128 × 1 tiles along the rows of each expert.
+    case codes(dy: QuantizedTensor, a: QuantizedTensor, dh: QuantizedTensor)
+    /// dy is where it was.
+    case numbers(a: Tensor, dh: Tensor)
+  }
+
+  package static let name = "experts FP8"
+
+  package static func variables(_ inputs: Inputs) -> [Variable] { Experts.variables(inputs.experts) }
+
+  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
+    let (e, s) = (inputs.experts, inputs.settings)
+    let plan = e.plan
+    let x = inputs.uses(.fprop) || inputs.uses(.wgrad) ? e.x.codes(s.dispatched) : nil
+    let kept = inputs.uses(.wgrad) ? x : nil
+    guard let x, inputs.uses(.fprop) else {
+      let (h, a) = groupedSwiGLU(
+        e.x.value, gathering: plan.tokens, e.gateUp.value, weight: e.rowWeights, offsets: plan.offsets)
+      let y = groupedMatmul(a, e.down.value, .nt, offsets: plan.offsets)
+      let saved: Operand = s.keepsSwiGLUInputAsCodes ? .codes(quantizeRows(h, s.activations)) : .numbers(h)
+      return (combineRows(y, positions: plan.positions), Saved(x: kept, h: saved))
+    }
+    let (h, a) = groupedSwiGLU(
+      x, gathering: plan.tokens, e.gateUp.codes, weight: e.rowWeights, offsets: plan.offsets, s.activations,
+      keepsCodes: s.keepsSwiGLUInputAsCodes)
+    let y = groupedMatmul(a, e.down.codes, .nt, offsets: plan.offsets)
+    return (combineRows(y, positions: plan.positions), Saved(x: kept, h: h))
+  }
+
+  package static func inputGradient(
+    _ dy: Tensor, _ inputs: Inputs, _ saved: Saved
+  ) -> (gradients: [Tensor], carried: Carried) {
+    let (e, s) = (inputs.experts, inputs.settings)
+    let plan = e.plan
+    let dyCodes = quantizeRows(dy, s.dispatchedGradients)
+    let (dh, dweight, a) =
+      inputs.uses(.dgrad)
+      ? groupedSwiGLUGradient(
+        dyCodes, gathering: plan.tokens, e.down.codes, h: saved.h, weight: e.rowWeights, offsets: plan.offsets
+      )
+      : groupedSwiGLUGradient(
+        dy, gathering: plan.tokens, e.down.value, h: saved.h.numbers, weight: e.rowWeights,
+        offsets: plan.offsets)
+    let dx =
+      inputs.uses(.dgrad)
+      ? groupedMatmul(quantizeRows(dh, s.gradients), e.gateUp.codes, .nn, offsets: plan.offsets)
+      : groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
+    let carried: Carried =
+      inputs.uses(.wgrad)
+      ? .codes(
+        dy: requantizeColumns(
+          dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients),
+        a: quantizeColumns(a, offsets: plan.offsets, s.activations),
+        dh: quantizeColumns(dh, offsets: plan.offsets, s.gradients))
+      : .numbers(a: a, dh: dh)
+    return ([combineRows(dx, positions: plan.positions), e.weightGradients(dweight)], carried)
+  }
+
+  /// `dW_down[e] += dy_eᵀ a_e`, `dW_gate_up[e] += dh_eᵀ x_e`
+  package static func weightGradient(_ dy: Tensor, _ inputs: Inputs, _ saved: Saved, _ carried: Carried) {
+    let e = inputs.experts
+    switch carried {
+    case .numbers(let a, let dh): Experts.addWeightGradients(dy, e, dh: dh, a: a)
+    case .codes(let dy, let a, let dh):
+      guard let x = saved.x else { preconditionFailure("codes of x were not kept") }
+      groupedWeightGradient(dy, a, offsets: e.plan.offsets, into: e.down.gradientSums.takeTarget())
+      groupedWeightGradient(
+        dh,
+        requantizeColumns(
+          x, offsets: e.plan.offsets, gathering: e.plan.tokens, inputs.settings.dispatched),
+        offsets: e.plan.offsets, into: e.gateUp.gradientSums.takeTarget())
+    }
+  }
+}

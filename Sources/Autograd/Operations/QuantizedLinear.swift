@@ -1,0 +1,72 @@
+package import Tensors
+
+// Shapes: T tokens, K inputs, N outputs.
+
+/// `y = x Wᵀ` of E4M3 codes, with `x [T, K]` in 1 × 128 tiles, `W [N, K]` in 128 × 128 blocks; y bfloat16.
+///
+/// Dgrad reads the same codes of W, and dy in 1 × 128 tiles; Wgrad reads x and dy in 128 × 1 tiles along the tokens.
+/// Sums in float32. Source: DeepSeek-V3, arXiv:2412.19437, §3.3; specification §3.3.
+package enum QuantizedLinear: Operation {
+  package struct Inputs {
+    package let x: Variable
+    package let weight: Parameter
+    package let settings: Float8Settings
+    package let scales: ScaleSettings
+    package let keepsCodes: Bool
+
+    /// - Parameters:
+    ///   - scales: of the codes of x.
+    ///   - keepsCodes: whether the codes of x are what backward reads; else x is quantized anew, for which its value is
+    ///     kept, or computed again if it was forgotten.
+    package init(
+      x: Variable, weight: Parameter, settings: Float8Settings, scales: ScaleSettings, keepsCodes: Bool = true
+    ) {
+      (self.x, self.weight, self.settings, self.scales) = (x, weight, settings, scales)
+      self.keepsCodes = keepsCodes && settings.products.contains(.wgrad)
+    }
+
+    fileprivate func uses(_ product: Float8Settings.Product) -> Bool { settings.products.contains(product) }
+  }
+
+  /// The codes of x, if kept.
+  package typealias Saved = QuantizedTensor?
+  /// dy along the tokens.
+  package typealias Carried = QuantizedTensor?
+  package static let name = "linear FP8"
+
+  package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x] }
+
+  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
+    let codes =
+      inputs.uses(.fprop) || (recording && inputs.keepsCodes) ? inputs.x.codes(inputs.scales) : nil
+    let y =
+      inputs.uses(.fprop)
+      ? matmul(codes!, inputs.weight.codes, .nt) : matmul(inputs.x.value, inputs.weight.value, .nt)
+    return (y, recording && inputs.keepsCodes ? codes : nil)
+  }
+
+  /// `dx = dy W`
+  package static func inputGradient(
+    _ dyTN: Tensor, _ inputs: Inputs, _ saved: Saved
+  ) -> (gradients: [Tensor], carried: Carried) {
+    let scales = inputs.settings.gradients
+    let dx =
+      inputs.uses(.dgrad)
+      ? matmul(quantizeRows(dyTN, scales), inputs.weight.codes, .nn)
+      : matmul(dyTN, inputs.weight.value, .nn)
+    return ([dx], inputs.uses(.wgrad) ? quantizeColumns(dyTN, scales) : nil)
+  }
+
+  /// `dW += dyᵀ x`
+  package static func weightGradient(
+    _ dyTN: Tensor, _ inputs: Inputs, _ saved: Saved, _ carried: Carried
+  ) {
+    guard let dy = carried else {
+      matmul(dyTN, inputs.x.value, .tn, into: inputs.weight.gradientSums.takeTarget())
+      return
+    }
+    let x =
+      saved.map { requantizeColumns($0, inputs.scales) } ?? quantizeColumns(inputs.x.value, inputs.scales)
+    matmul(dy, x, .tn, into: inputs.weight.gradientSums.takeTarget())
+  }
+}

@@ -1,0 +1,105 @@
+internal import CKernels
+
+// R rows (of expert groups), D width, I inner width. SwiGLU and quantizers work on some rows at a time, while these are
+// in the first-level cache: what is quantized is not written before.
+
+/// Rows that are worked on together.
+private let rowsAtOnce = 8
+
+/// As ``groupedSwiGLU(_:gathering:_:weight:offsets:)`` of codes: `h = x W_gate_upᵀ` of each expert, and
+/// `a = weight · silu(gate) · up` as codes in 1 × 128 tiles.
+///
+/// - Parameters:
+///   - settings: of the scales of a and h.
+///   - keepsCodes: whether h is returned as codes too; else as bfloat16.
+package func groupedSwiGLU(
+  _ x: QuantizedTensor, gathering: Tensor, _ gateUp: QuantizedTensor, weight: Tensor, offsets: [Int],
+  _ settings: ScaleSettings, keepsCodes: Bool
+) -> (h: Operand, a: QuantizedTensor) {
+  let (rows, width, device) = (gathering.count, gateUp.shape[1], x.device)
+  let h = Tensor([rows, width], .bfloat16, on: device)
+  let a = QuantizedTensor([rows, width / 2], .rows, hasPowerOfTwoScales: settings.powerOfTwo, on: device)
+  let kept =
+    keepsCodes
+    ? QuantizedTensor(h.shape, .rows, hasPowerOfTwoScales: settings.powerOfTwo, on: device) : nil
+  groupedMatmul(
+    .codes(x), gathering: gathering, .codes(gateUp), .nt, offsets: offsets, into: h,
+    finish: (
+      "SwiGLU", a.byteCount + (kept?.byteCount ?? 0) + weight.byteCount,
+      swigluCodes(h, weight, a, kept, settings)
+    ))
+  return (kept.map { .codes($0) } ?? .numbers(h), a)
+}
+
+/// What computes rows of a, and quantizes those of h where they are kept as codes.
+private func swigluCodes(
+  _ h: Tensor, _ weight: Tensor, _ a: QuantizedTensor, _ kept: QuantizedTensor?, _ settings: ScaleSettings
+) -> RowWork {
+  let (kernels, w, inner) = (h.device.typed(.bfloat16), weight.floats.baseAddress!, a.codes.columns)
+  return { rows in
+    withUnsafeTemporaryAllocation(byteCount: rowsAtOnce * inner * 2, alignment: 64) { buffer in
+      withUnsafePointer(to: settings.rule) { rule in
+        for first in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
+          let (count, numbers) = (min(rowsAtOnce, rows.upperBound - first), buffer.baseAddress!)
+          kernels.swiglu(h.row(first), w + first, numbers, count, inner)
+          a.quantizeRows(numbers, at: first, count, kernels, rule)
+          kept?.quantizeRows(h.row(first), at: first, count, kernels, rule)
+        }
+      }
+    }
+  }
+}
+
+/// As ``groupedSwiGLUGradient(_:gathering:_:h:weight:offsets:)`` of codes; h as ``groupedSwiGLU`` gave it.
+package func groupedSwiGLUGradient(
+  _ dy: QuantizedTensor, gathering: Tensor, _ down: QuantizedTensor, h: Operand, weight: Tensor,
+  offsets: [Int]
+) -> (dh: Tensor, dweight: Tensor, a: Tensor) {
+  let (rows, inner, device) = (gathering.count, down.shape[2], dy.device)
+  precondition(h.tensor.shape == [rows, 2 * inner], "\(h.tensor.shape) is not [\(rows), \(2 * inner)]")
+  let da = Tensor([rows, inner], .bfloat16, on: device)
+  let (dh, a) = (Tensor([rows, 2 * inner], .bfloat16, on: device), Tensor(da.shape, .bfloat16, on: device))
+  let dweight = Tensor([rows], on: device)
+  let (kernel, w) = (device.typed(.bfloat16).swiglu_gradient!, weight.floats.baseAddress!)
+  let dw = dweight.floats.baseAddress!
+  let finish: RowWork = { rows in
+    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
+      let part = first..<min(first + rowsAtOnce, rows.upperBound)
+      h.withRows(part) { h in
+        kernel(da.row(first), h, w + first, dh.row(first), a.row(first), dw + first, part.count, inner)
+      }
+    }
+  }
+  groupedMatmul(
+    .codes(dy), gathering: gathering, .codes(down), .nn, offsets: offsets, into: da,
+    finish: ("SwiGLU gradient", h.byteCount + dh.byteCount + a.byteCount + 2 * weight.byteCount, finish))
+  return (dh, dweight, a)
+}
+
+extension QuantizedTensor {
+  /// Overwrites rows by the codes of bfloat16 numbers.
+  fileprivate func quantizeRows(
+    _ x: UnsafeMutableRawPointer, at first: Int, _ count: Int, _ kernels: hadal_typed_kernels,
+    _ rule: UnsafePointer<hadal_scale_rule>
+  ) {
+    kernels.quantize_rows(
+      x, count, codes.columns, rule, codePointer + first * codes.columns,
+      scales.floats.baseAddress! + first * scales.columns, nil)
+  }
+}
+
+extension Operand {
+  /// Some rows as bfloat16 numbers, decoded where they are codes.
+  fileprivate func withRows(_ rows: Range<Int>, _ body: (UnsafeMutableRawPointer) -> Void) {
+    switch self {
+    case .numbers(let tensor): body(tensor.row(rows.lowerBound))
+    case .codes(let codes):
+      let width = codes.codes.columns
+      withUnsafeTemporaryAllocation(byteCount: rows.count * width * 2, alignment: 64) { buffer in
+        let source = CodeSource(codes: codes, rows: rows, index: nil, columns: 0..<width, isScaled: true)
+        source.decode(to: hadal_bfloat16, into: buffer.baseAddress!, rowLength: width)
+        body(buffer.baseAddress!)
+      }
+    }
+  }
+}

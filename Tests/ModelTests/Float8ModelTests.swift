@@ -1,0 +1,117 @@
+import Autograd
+import Checkpoint
+import Model
+import OracleSupport
+import Tensors
+import Testing
+
+/// The whole model with matrices in FP8, beside the same weights in bfloat16.
+struct Float8ModelTests {
+  /// The loss of a micro-batch, and all gradients of weights by name.
+  private struct Result {
+    var loss: Double
+    var gradients: [String: [Float]]
+  }
+
+  private static func batch() throws -> MicroBatch {
+    try tinyBatch(SafetensorsFile(oracleDirectory + "/tiny_a/oracle.safetensors"))
+  }
+
+  /// - Parameter releasesNorms: as training does in FP8.
+  private func run(_ policy: Float8Policy?, releasesNorms: Bool = true) throws -> Result {
+    let model = try tinyModel(multiTokenPrediction: true, compute: .bfloat16, float8: policy)
+    let (batch, tape) = (try Self.batch(), Tape(on: model.device))
+    let context = ForwardContext(
+      tape: tape, sequences: batch.sequences, length: batch.length, table: model.rotaryTable(batch.length),
+      recomputation: releasesNorms ? .norms : [])
+    let objective = Objective(validLabels: batch.validLabels(depths: 1), multiTokenWeight: 0.3)
+    let (roots, sums, _) = model.losses(batch, objective, context)
+    tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: model.device)) })
+    let gradients = model.parameters.flatMap { parameter in
+      parameter.parts.map { ($0.name, Array(parameter.gradient(of: $0).floats)) }
+    }
+    return Result(
+      loss: sums.tokens[0] / Double(objective.validLabels[0]),
+      gradients: Dictionary(uniqueKeysWithValues: gradients))
+  }
+
+  /// `1 − 2⟨x, y⟩ / (⟨x, x⟩ + ⟨y, y⟩)` over all gradients.
+  private func dissimilarity(_ x: Result, _ y: Result) -> Double {
+    var (xy, squares) = (0.0, 0.0)
+    for (name, gradient) in x.gradients {
+      for (a, b) in zip(gradient, y.gradients[name]!) {
+        xy += Double(a) * Double(b)
+        squares += Double(a) * Double(a) + Double(b) * Double(b)
+      }
+    }
+    return 1 - 2 * xy / squares
+  }
+
+  private static func policy(_ change: (inout Float8Policy) -> Void) -> Float8Policy {
+    var policy = Float8Policy()
+    change(&policy)
+    return policy
+  }
+
+  /// Each group, each product, each way of keeping activations, alone and together.
+  static let policies: [(name: String, policy: Float8Policy)] =
+    [("all defaults", Float8Policy())]
+    + Float8Policy.MatrixGroup.allCases.map { group in (group.rawValue, policy { $0.matrices = [group] }) }
+    + Float8Settings.Product.allCases.map { product in
+      (product.rawValue, policy { $0.settings.products = [product] })
+    }
+    + [
+      ("SwiGLU's input as numbers", policy { $0.settings.keepsSwiGLUInputAsCodes = false }),
+      ("attention's output as numbers", policy { $0.settings.packsAttentionOutput = false }),
+      ("two layers", policy { ($0.firstLayers, $0.lastLayers) = (1, 1) }),
+      (
+        "powers of two",
+        policy {
+          ($0.settings.weights.powerOfTwo, $0.settings.activations.powerOfTwo) = (true, true)
+          $0.settings.gradients.powerOfTwo = true
+        }
+      ),
+    ]
+
+  /// Near to bfloat16, and not the same: an option that had no effect would be.
+  @Test(arguments: policies.map(\.name))
+  func isNearBfloat16(_ name: String) throws {
+    let policy = try #require(Self.policies.first { $0.name == name }?.policy)
+    let (exact, found) = (try run(nil), try run(policy))
+    // A token whose experts change is another function: a few do.
+    #expect(abs(found.loss - exact.loss) < 0.01 * exact.loss, "\(found.loss), not \(exact.loss)")
+    let difference = dissimilarity(found, exact)
+    #expect(difference < 0.05 && difference > 1e-7, "\(difference)")
+    let whole = try run(Self.policies[0].policy)
+    #expect(name == "all defaults" || dissimilarity(found, whole) > 1e-9, "the same as all defaults")
+  }
+
+  /// Layers that are kept are bfloat16's to the last bit; the module of multi-token prediction is not one of them.
+  @Test func keptLayersAreNotQuantized() throws {
+    let kept = Self.policy {
+      $0.firstLayers = 4
+      $0.matrices.insert(.mtpProjection)
+    }
+    let (exact, found) = (try run(nil), try run(kept))
+    #expect(found.loss == exact.loss)
+    let name = "model.layers.4.eh_proj.weight"
+    #expect(found.gradients[name] != exact.gradients[name])
+  }
+
+  /// What training drops is recomputed to the same bits.
+  @Test func releasedNormsChangeNoBit() throws {
+    let (kept, released) = (try run(Float8Policy(), releasesNorms: false), try run(Float8Policy()))
+    #expect(kept.loss == released.loss && kept.gradients == released.gradients)
+  }
+
+  /// Codes follow the master weights.
+  @Test func codesFollowTheWeights() throws {
+    let model = try tinyModel(compute: .bfloat16, float8: Float8Policy())
+    let weight = try #require(model.parameters.first { $0.name.hasSuffix("1.mlp.experts.gate_up_proj") })
+    let before = weight.codes.dequantized(to: .float32).floats[0]
+    weight.master.floats.update(repeating: 0.25)
+    #expect(weight.codes.dequantized(to: .float32).floats[0] == before)
+    model.requantize()
+    #expect(weight.codes.dequantized(to: .float32).floats.allSatisfy { abs($0 - 0.25) < 1e-6 })
+  }
+}
