@@ -46,6 +46,7 @@ package struct Attention {
     let q = queries(x, context)
     let compressed = keyValueDown(x, context)
     let (latent, cut) = tape.apply(Split.self, (compressed, c.kvLoraRank))
+    context.forget(compressed)
     var kr = cut.rest
     let normed = tape.apply(RMSNorm.self, (latent, keyValueNorm, Self.latentEpsilon)).output
     var kv = keyValueUp(normed, context)

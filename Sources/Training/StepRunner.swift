@@ -81,6 +81,18 @@ package struct StepRunner {
     return nil
   }
 
+  /// Bytes that the forward pass of a micro-batch leaves for its backward pass, which does not follow. Gradients of the
+  /// head are added to.
+  package func activationBytes(_ batch: MicroBatch) -> Int {
+    let (pool, depths) = (model.device.pool, model.predictors.count)
+    let objective = Objective(validLabels: batch.validLabels(depths: depths), multiTokenWeight: 0)
+    let before = pool.liveBytes
+    let tape = Tape(on: model.device)
+    let context = context(batch, tape, batch.sequences)
+    _ = model.losses(batch, objective, context)
+    return withExtendedLifetime((tape, context)) { pool.liveBytes - before }
+  }
+
   private func context(_ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int) -> ForwardContext {
     var balance = balance
     balance.sequences = batch.sequences

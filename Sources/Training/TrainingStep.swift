@@ -44,6 +44,13 @@ extension Trainer {
       biasUpdateSpeed: section.biasUpdateSpeed.value(tokens: state.tokens))
   }
 
+  /// Bytes of activations that a micro-batch keeps for its backward pass; for measurements, after a step.
+  package func activationBytes() -> Int {
+    optimizer.clearGradients()
+    let size = configuration.training.microBatchSize
+    return runner.activationBytes(source.microBatch(first: state.nextSample, count: size))
+  }
+
   private func batches(_ samples: Range<Int>) -> some Collection<MicroBatch> {
     let (size, source) = (configuration.training.microBatchSize, source)
     return (0..<samples.count / size).lazy.map {

@@ -127,6 +127,7 @@ struct BenchTests {
     // Within the rounding of seconds that went through text.
     #expect(abs(median - (seconds[1] + seconds[2]) / 2) < 1e-12)
     #expect((report["peak_memory_bytes"] as? Int ?? 0) > 1 << 20)
+    #expect((report["activation_bytes"] as? Int ?? 0) > 1 << 14)
     // Shares of the kinds, with what is not in kernels, are the whole.
     let breakdown = try #require(report["breakdown"] as? [String: Any])
     let kinds = try #require(breakdown["kinds"] as? [[String: Any]])

@@ -15,6 +15,8 @@ struct StepReport: Encodable {
   let stepSeconds, tokensPerSecond: Double
   /// Resident memory of the process at its most, the profiled steps included.
   let peakMemoryBytes: Int
+  /// Of a micro-batch, from its forward to its backward pass.
+  let activationBytes: Int
   let steps: [MeasuredStep]
   /// nil when no step was profiled.
   let breakdown: StepBreakdown?
@@ -28,6 +30,7 @@ struct StepReport: Encodable {
     stepSeconds = Stopwatch.median(steps.map(\.seconds))
     tokensPerSecond = Stopwatch.median(steps.map { Double($0.tokens) / $0.seconds })
     peakMemoryBytes = Training.peakMemoryBytes()
+    activationBytes = trainer.activationBytes()
     (self.steps, self.breakdown) = (steps, breakdown)
   }
 
@@ -39,6 +42,7 @@ struct StepReport: Encodable {
       "step: \((1e3 * stepSeconds).text(1)) ms, median of \(steps.count) "
         + "(\((1e3 * (seconds.min() ?? 0)).text(1)) to \((1e3 * (seconds.max() ?? 0)).text(1)))",
       "tokens/s: \(tokensPerSecond.text(0))", "peak memory: \(ProgressText.memory(bytes: peakMemoryBytes))",
+      "activations of a micro-batch: \(ProgressText.memory(bytes: activationBytes))",
       "allocations from the system, each step: " + counts(\.systemAllocations),
       "minor page faults, each step: " + counts(\.minorPageFaults),
       "major page faults, each step: " + counts(\.majorPageFaults),
