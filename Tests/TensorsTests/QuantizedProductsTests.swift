@@ -1,4 +1,5 @@
-import Numerics
+import Checkpoint
+import OracleSupport
 import Tensors
 import Testing
 
@@ -98,6 +99,21 @@ struct QuantizedProductsTests {
         #expect(rounded.dtype == .bfloat16 && error(rounded.numbers, expected) < 0x1p-8, "\(s) rounded")
       }
     }
+  }
+
+  /// Fprop from other software: codes, scales and their product in float64.
+  @Test(arguments: Device.supportedLevels())
+  func oracle(level: String) throws {
+    let device = try Device(threads: 2, level: level)
+    let file = try SafetensorsFile(oracleDirectory + "/fp8/blockwise.safetensors")
+    let x = Tensor([256, 512], try file.floats("x"), on: device)
+    let w = Tensor([384, 512], try file.floats("w"), on: device)
+    let settings = ScaleSettings(amaxFloor: 0)
+    let y = matmul(
+      quantizeRows(x, settings), quantizeBlocks(w, period: 384, settings), .nt, output: .float32)
+    let bytes = try file.bytes("y.f64_of_dequantised")
+    let expected = (0..<y.count).map { bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self) }
+    #expect(error(y.numbers, expected) < 1e-6)
   }
 
   /// The similarity that DeepGEMM asks of its kernels, where there are enough terms for errors to average.
