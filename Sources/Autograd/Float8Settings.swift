@@ -5,7 +5,7 @@ package import Tensors
 /// Source of the defaults: DeepSeek-V3, arXiv:2412.19437, §3.3; specification §3.
 package struct Float8Settings: Sendable, Hashable {
   /// Which products read codes; the others read bfloat16.
-  package var products: Set<Product> = Set(Product.allCases)
+  package var gemms: Set<GEMM> = Set(GEMM.allCases)
   package var weights = ScaleSettings()
   /// What enters a matrix of attention or of a dense layer.
   package var activations = ScaleSettings()
@@ -25,9 +25,10 @@ package struct Float8Settings: Sendable, Hashable {
 
   package init() {}
 
-  package enum Product: String, Sendable, CaseIterable { case fprop, dgrad, wgrad }
+  /// `y = x Wᵀ`, `dx = dy W`, `dW = dyᵀ x`.
+  package enum GEMM: String, Sendable, CaseIterable { case fprop, dgrad, wgrad }
 
   /// Whether the codes of weights are read at all, and whether their bfloat16 numbers are.
-  package var readsWeightCodes: Bool { products.contains(.fprop) || products.contains(.dgrad) }
-  package var readsWeightNumbers: Bool { !products.isSuperset(of: [.fprop, .dgrad]) }
+  package var readsWeightCodes: Bool { gemms.contains(.fprop) || gemms.contains(.dgrad) }
+  package var readsWeightNumbers: Bool { !gemms.isSuperset(of: [.fprop, .dgrad]) }
 }

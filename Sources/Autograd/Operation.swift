@@ -50,7 +50,8 @@ extension Operation {
   package static func weightGradient(_: Tensor, _: Inputs, _: Saved, _: Carried) {}
 }
 
-/// Every operation there is. The gradient test walks this list, and another test compares it with the files.
+/// Every operation there is. The gradient test walks this list (those of codes have tests of their own), and another
+/// compares it with the files.
 package var allOperations: [any Operation.Type] {
   [
     Concatenation.self, CrossEntropyHead.self, Embedding.self, Experts.self,

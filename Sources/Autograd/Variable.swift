@@ -29,7 +29,7 @@ package final class Variable {
     return codes
   }
 
-  /// Forgets the codes: whoever needs them again has kept them.
+  /// Forgets the codes: who needs them again has kept them, or quantizes anew.
   package func forgetCodes() { quantized = nil }
 
   /// Gives the value's memory back; backward computes it again (activation recomputation).

@@ -41,6 +41,14 @@ package struct Attention {
     (self.configuration, self.layer) = (configuration, layer)
   }
 
+  /// Whether codes of the input are what backward reads.
+  var keepsCodes: Bool { keyValueDown.keepsCodes }
+
+  /// The least amax of a tile of o, where that is kept in E5M6.
+  private var packingFloor: Float? {
+    output.float8.flatMap { $0.packsAttentionOutput ? $0.activations.amaxFloor : nil }
+  }
+
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
     let (tape, c) = (context.tape, configuration)
     let q = queries(x, context)
@@ -57,13 +65,13 @@ package struct Attention {
     }
     let inputs = LatentAttention.Inputs(
       q: q, kv: kv, kr: kr, shape: shape(context, keys), table: context.table,
-      documents: context.documents, packsOutput: output.float8?.packsAttentionOutput ?? false)
+      documents: context.documents, packingFloor: packingFloor)
     let o = tape.apply(LatentAttention.self, inputs).output
-    context.release(.norms, normed)
+    context.release(.norms, normed, hasCodes: keyValueUp.keepsCodes)
     context.release(.upProjections, q, kv)
     // Attention keeps o for its own backward: Wgrad quantizes that, instead of keeping codes too.
     let y = output(o, context, keepsCodes: false)
-    if inputs.packsOutput { context.forget(o) }
+    if packingFloor != nil { context.forget(o) }
     return y
   }
 
@@ -75,7 +83,7 @@ package struct Attention {
       let latent = down(x, context)
       let normed = tape.apply(RMSNorm.self, (latent, norm, Self.latentEpsilon)).output
       let q = up(normed, context)
-      context.release(.norms, normed)
+      context.release(.norms, normed, hasCodes: up.keepsCodes)
       return q
     }
   }

@@ -8,6 +8,14 @@ package struct Block {
   private enum FeedForwardPart {
     case dense(FeedForward)
     case experts(MixtureOfExperts)
+
+    /// Whether codes of the input are what backward reads.
+    var keepsCodes: Bool {
+      switch self {
+      case .dense(let dense): dense.keepsCodes
+      case .experts(let experts): experts.keepsCodes
+      }
+    }
   }
 
   private let attention: Attention
@@ -40,7 +48,7 @@ package struct Block {
     let attentionInput = stream.normalized(attentionNorm, epsilon, context)
     let attended = attention(attentionInput, context)
     context.observe?("attn_out.\(layer)", attended.value)
-    context.release(.norms, attentionInput)
+    context.release(.norms, attentionInput, hasCodes: attention.keepsCodes)
     stream.add(attended)
     let input = stream.normalized(feedForwardNorm, epsilon, context)
     let fed =
@@ -49,7 +57,7 @@ package struct Block {
       case .experts(let experts): experts(input, context)
       }
     context.observe?("mlp_out.\(layer)", total(fed.map(\.value)))
-    context.release(.norms, input)
+    context.release(.norms, input, hasCodes: feedForward.keepsCodes)
     for branch in fed { stream.add(branch) }
     context.observe?("layer_out.\(layer)", stream.value)
   }

@@ -16,6 +16,9 @@ package struct FeedForward {
     self.scales = scales
   }
 
+  /// Whether codes of the input are what backward reads.
+  var keepsCodes: Bool { gateUp.keepsCodes }
+
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
     let h = gateUp(x, context, scales: scales)
     let float8 = down.float8

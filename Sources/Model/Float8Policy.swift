@@ -2,7 +2,8 @@ package import Autograd
 
 /// Which matrices of a model are multiplied in FP8.
 ///
-/// Never: embedding, output head, router gates, norms, the attention core. Source: DeepSeek-V3, arXiv:2412.19437, §3.3.1.
+/// Never: embedding, output head, router gates, norms, the attention core.
+/// Source: DeepSeek-V3, arXiv:2412.19437, §3.3.1.
 package struct Float8Policy: Sendable, Hashable {
   package var settings = Float8Settings()
   package var matrices: Set<MatrixGroup> = [.attention, .dense, .sharedExperts, .routedExperts]

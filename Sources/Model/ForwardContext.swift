@@ -43,9 +43,9 @@ package final class ForwardContext {
 
   func note(_ routing: LayerRouting) { self.routing.append(routing) }
 
-  /// Drops activations that the recomputation policy names.
-  func release(_ what: Recomputation, _ variables: Variable...) {
-    guard recomputation.contains(what) else { return }
+  /// Drops activations that the recomputation policy names, or whose codes are what backward reads.
+  func release(_ what: Recomputation, _ variables: Variable..., hasCodes: Bool = false) {
+    guard hasCodes || recomputation.contains(what) else { return }
     for variable in variables { forget(variable) }
   }
 

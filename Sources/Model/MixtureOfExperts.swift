@@ -30,10 +30,13 @@ package struct MixtureOfExperts {
       ? nil
       : FeedForward(
         inner: c.nSharedExperts * inner, width: d, factory, prefix: name + ".shared_experts", sharedFloat8,
-        scales: sharedFloat8?.dispatched)
+        scales: float8 == nil ? nil : sharedFloat8?.dispatched)
     settings = RouterSettings(c)
     self.layer = layer
   }
+
+  /// Whether codes of the input are what backward reads; but for the router, which reads numbers.
+  var keepsCodes: Bool { float8?.gemms.contains(.wgrad) == true && shared?.keepsCodes != false }
 
   /// The routed part and the shared one: the norm that follows adds them to the residual stream.
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> [Variable] {

@@ -40,6 +40,7 @@ package struct MultiTokenPrediction {
     let joined = tape.apply(Concatenation.self, (e, h)).output
     context.release(.norms, e, h)
     var stream = ResidualStream(projection(joined, context))
+    if projection.keepsCodes { context.forget(joined) }
     block(&stream, context)
     return stream.normalized(headNorm, epsilon, context)
   }

@@ -15,7 +15,7 @@ package final class ParameterFactory {
   /// How many layers the main model has.
   private let layers: Int
 
-  package init(on device: Device, compute: DType, float8: Float8Policy? = nil, layers: Int = 0) {
+  package init(on device: Device, compute: DType, float8: Float8Policy? = nil, layers: Int) {
     precondition(float8 == nil || compute == .bfloat16, "beside FP8 there is bfloat16, not \(compute)")
     (self.device, self.compute) = (device, compute)
     (self.float8, self.layers) = (float8, layers)

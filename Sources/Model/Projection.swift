@@ -7,6 +7,9 @@ struct Projection {
   /// nil for products of numbers.
   let float8: Float8Settings?
 
+  /// Whether backward reads codes of x that forward made, unless told otherwise.
+  var keepsCodes: Bool { float8?.gemms.contains(.wgrad) ?? false }
+
   /// - Parameters:
   ///   - scales: of the codes of x, in FP8.
   ///   - keepsCodes: whether backward reads the codes that forward made; else it reads x again.

@@ -9,7 +9,7 @@ package struct OptimizerSlot {
   package let master: Tensor
   /// Of the master's shape.
   package let gradient: Accumulator
-  /// What operations read; the master itself when they compute in float32.
+  /// The copy of the master that is rounded while it is updated; the master itself where there is none.
   package let compute: Tensor
 
   package init(parts: [Part], master: Tensor, gradient: Accumulator, compute: Tensor) {

@@ -1,6 +1,6 @@
+internal import Autograd
 internal import Foundation
 package import Model
-package import Tensors
 
 /// Refuses a model that cannot fit: an allocation that fails later would end the process without a word.
 ///
@@ -20,11 +20,12 @@ package struct MemoryCheck: Sendable {
   ///   - multiTokenPrediction: whether the modules beside the main model are built.
   ///   - gradients: whether there is a backward pass.
   package init(
-    _ model: ModelConfiguration, compute: DType, multiTokenPrediction: Bool = true, gradients: Bool = false
+    _ model: ModelConfiguration, _ precision: PrecisionSection, multiTokenPrediction: Bool = true,
+    gradients: Bool = false
   ) {
     let count = ParameterCount(model)
     parameters = multiTokenPrediction ? count.total : count.main
-    bytesPerParameter = Self.weightBytes(compute) + (gradients ? 4 : 0)
+    bytesPerParameter = Self.weightBytes(precision) + (gradients ? 4 : 0)
     (holds, remedy) = (gradients ? "weights and gradients" : "weights", nil)
   }
 
@@ -32,13 +33,18 @@ package struct MemoryCheck: Sendable {
   package init(training model: ModelConfiguration, _ configuration: RunConfiguration) {
     let moment = configuration.optimizer.moments == .float32 ? 4 : 2
     parameters = ParameterCount(model).total
-    bytesPerParameter = Self.weightBytes(configuration.precision.mode.dtype) + 4 + 2 * moment
+    bytesPerParameter = Self.weightBytes(configuration.precision) + 4 + 2 * moment
     holds = "weights, gradients and moments"
     remedy = moment == 4 ? "optimizer.moments: bfloat16" : nil
   }
 
-  private static func weightBytes(_ compute: DType) -> Int {
-    4 + (compute == .float32 ? 0 : compute.byteCount)
+  /// The master and the copies that are read: in FP8 at least a byte, for what is read as codes only.
+  private static func weightBytes(_ precision: PrecisionSection) -> Int {
+    let isCodes = Float8Policy(precision)?.settings.readsWeightNumbers == false
+    switch precision.mode {
+    case .float32: return 4
+    case .bfloat16, .fp8: return 4 + (isCodes ? 1 : 2)
+    }
   }
 
   /// - Throws: `TrainingError.notEnoughMemory`.

@@ -63,8 +63,6 @@ package final class Trainer {
       moments: configuration.optimizer.moments == .float32 ? .float32 : .bfloat16)
     var runner = StepRunner(model)
     runner.recomputation = Recomputation(configuration.training.recompute)
-    // The codes of norms' outputs are kept: the numbers would be a second copy.
-    if configuration.precision.mode == .fp8 { runner.recomputation.insert(.norms) }
     runner.balance = BalanceLosses(configuration.training, shape)
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     try begin(start)

@@ -37,10 +37,10 @@ struct OpenedCheckpoint {
     threads: Int? = nil
   ) throws -> DeepSeek {
     let shape = try run.model.resolved(tokenizerVocabSize: tokens, endOfText: endOfText)
-    let compute = precision.mode.dtype
-    try MemoryCheck(shape, compute: compute, multiTokenPrediction: multiTokenPrediction).run()
+    try MemoryCheck(shape, precision, multiTokenPrediction: multiTokenPrediction).run()
     let model = DeepSeek(
-      shape, compute: compute, float8: Float8Policy(precision), multiTokenPrediction: multiTokenPrediction,
+      shape, compute: precision.mode.dtype, float8: Float8Policy(precision),
+      multiTokenPrediction: multiTokenPrediction,
       on: try ProcessDevice.make(threads: threads))
     try model.loadWeights(stored.load)
     return model

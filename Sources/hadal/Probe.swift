@@ -29,16 +29,16 @@ struct Probe: ParsableCommand {
 
   func run() throws {
     let weight = try checkedWeight()
-    let compute = precision.dtype
+    let precision = PrecisionSection(mode: precision)
     let weights = ProbeWeights(model: try HuggingFaceModel(model))
     let shape = weights.model.configuration
     if weight != nil { try weights.requireModules() }
     let batch = try ProbeInput(path: input).batch(
       shape, depths: weight == nil ? 0 : shape.numNextnPredictLayers)
     let file = try ProbeOutput(path: output)
-    try weights.checkSize(compute: compute, multiTokenPrediction: weight != nil, gradients: gradients)
+    try weights.checkSize(precision, multiTokenPrediction: weight != nil, gradients: gradients)
     let network = DeepSeek(
-      shape, compute: compute, float8: Float8Policy(PrecisionSection(mode: precision)),
+      shape, compute: precision.mode.dtype, float8: Float8Policy(precision),
       multiTokenPrediction: weight != nil, on: try ProcessDevice.make())
     try weights.load(into: network)
     for warning in weights.warnings(network) { Console.note("warning: \(warning)") }

@@ -20,11 +20,11 @@ struct ProbeWeights {
   /// To call before the model is built, which takes the memory that the configuration asks for.
   ///
   /// - Throws: `CheckpointError` that lists tensors of another shape; `TrainingError.notEnoughMemory`.
-  func checkSize(compute: DType, multiTokenPrediction: Bool, gradients: Bool) throws {
+  func checkSize(_ precision: PrecisionSection, multiTokenPrediction: Bool, gradients: Bool) throws {
     try ModelWeights(model.configuration, multiTokenPrediction: multiTokenPrediction)
       .checkShapes(model.weights)
     try MemoryCheck(
-      model.configuration, compute: compute, multiTokenPrediction: multiTokenPrediction, gradients: gradients
+      model.configuration, precision, multiTokenPrediction: multiTokenPrediction, gradients: gradients
     ).run()
   }
 

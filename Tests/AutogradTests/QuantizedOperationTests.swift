@@ -7,16 +7,16 @@ import Testing
 struct QuantizedOperationTests {
   static let operations = [QuantizedLinear.name, QuantizedExperts.name]
 
-  private static let products: [Set<Float8Settings.Product>] = [
+  private static let products: [Set<Float8Settings.GEMM>] = [
     [.fprop, .dgrad, .wgrad], [.fprop], [.dgrad], [.wgrad], [.fprop, .dgrad], [.fprop, .wgrad],
     [.dgrad, .wgrad],
   ]
 
   private static func settings(
-    _ products: Set<Float8Settings.Product> = products[0], powerOfTwo: Bool = false
+    _ products: Set<Float8Settings.GEMM> = products[0], powerOfTwo: Bool = false
   ) -> Float8Settings {
     var settings = Float8Settings()
-    settings.products = products
+    settings.gemms = products
     (settings.weights.powerOfTwo, settings.activations.powerOfTwo) = (powerOfTwo, powerOfTwo)
     settings.gradients.powerOfTwo = powerOfTwo
     return settings
@@ -111,7 +111,7 @@ struct QuantizedOperationTests {
 
   /// Each product in FP8 or not, what is kept as codes or not: near to the operation on numbers, but not the same.
   @Test(arguments: products)
-  func expertsAreNearThoseOfNumbers(products: Set<Float8Settings.Product>) throws {
+  func expertsAreNearThoseOfNumbers(products: Set<Float8Settings.GEMM>) throws {
     let (device, leaves) = (try Device(threads: 2), expertLeaves)
     let exact = experts(leaves, nil, on: device)
     for keeps in [false, true] {

@@ -18,11 +18,13 @@ struct SameResultTests {
     }
   }
 
-  @Test func recomputationChangesNoBit() throws {
+  @Test(arguments: ["float32", "fp8"])
+  func recomputationChangesNoBit(mode: String) throws {
     let bench = try Workbench()
     try bench.prepare()
-    try bench.train("kept")
-    try bench.train("recomputed", ["training.recompute=[norms, up_projections, swiglu]"])
+    let precision = "precision.mode=\(mode)"
+    try bench.train("kept", [precision])
+    try bench.train("recomputed", [precision, "training.recompute=[norms, up_projections, swiglu]"])
     #expect(try bench.metrics("recomputed").repeatable() == bench.metrics("kept").repeatable())
     #expect(try bench.weights("recomputed", step: 8) == bench.weights("kept", step: 8))
   }

@@ -18,7 +18,9 @@ struct Float8ModelTests {
   }
 
   /// - Parameter releasesNorms: as training does in FP8.
-  private func run(_ policy: Float8Policy?, releasesNorms: Bool = true) throws -> Result {
+  private func run(
+    _ policy: Float8Policy?, releasesNorms: Bool = true, defers: Bool = false
+  ) throws -> Result {
     let model = try tinyModel(multiTokenPrediction: true, compute: .bfloat16, float8: policy)
     let (batch, tape) = (try Self.batch(), Tape(on: model.device))
     let context = ForwardContext(
@@ -26,7 +28,9 @@ struct Float8ModelTests {
       recomputation: releasesNorms ? .norms : [])
     let objective = Objective(validLabels: batch.validLabels(depths: 1), multiTokenWeight: 0.3)
     let (roots, sums, _) = model.losses(batch, objective, context)
-    tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: model.device)) })
+    let owed = tape.backward(
+      from: roots.map { ($0, Tensor([1], [1 as Float], on: model.device)) }, deferring: defers)
+    for work in owed.reversed() { work.run() }
     let gradients = model.parameters.flatMap { parameter in
       parameter.parts.map { ($0.name, Array(parameter.gradient(of: $0).floats)) }
     }
@@ -57,8 +61,8 @@ struct Float8ModelTests {
   static let policies: [(name: String, policy: Float8Policy)] =
     [("all defaults", Float8Policy())]
     + Float8Policy.MatrixGroup.allCases.map { group in (group.rawValue, policy { $0.matrices = [group] }) }
-    + Float8Settings.Product.allCases.map { product in
-      (product.rawValue, policy { $0.settings.products = [product] })
+    + Float8Settings.GEMM.allCases.map { product in
+      (product.rawValue, policy { $0.settings.gemms = [product] })
     }
     + [
       ("SwiGLU's input as numbers", policy { $0.settings.keepsSwiGLUInputAsCodes = false }),
@@ -96,6 +100,27 @@ struct Float8ModelTests {
     #expect(found.loss == exact.loss)
     let name = "model.layers.4.eh_proj.weight"
     #expect(found.gradients[name] != exact.gradients[name])
+  }
+
+  /// Weight gradients that are put off read what forward and backward have kept for them.
+  @Test func deferredWorkChangesNoBit() throws {
+    let (eager, late) = (try run(Float8Policy()), try run(Float8Policy(), defers: true))
+    #expect(late.loss == eager.loss && late.gradients == eager.gradients)
+  }
+
+  /// The floor of activations holds for E5M6 too.
+  @Test func theFloorReachesEveryQuantizer() throws {
+    let only = { (floor: Float) in
+      Self.policy {
+        $0.matrices = [.attention]
+        $0.settings.gemms = [.dgrad]
+        $0.settings.activations.amaxFloor = floor
+      }
+    }
+    let (low, high) = (try run(only(0)), try run(only(1e30)))
+    // Attention's output is flushed in E5M6 before its backward pass reads it.
+    let name = "model.layers.0.self_attn.q_b_proj.weight"
+    #expect(low.gradients[name] != high.gradients[name])
   }
 
   /// What training drops is recomputed to the same bits.

@@ -41,10 +41,10 @@ import Testing
     (shape.vocabSize, shape.numNextnPredictLayers) = (512, 1)
     let count = ParameterCount(shape)
     let cases: [(check: MemoryCheck, bytes: Int)] = [
-      (MemoryCheck(shape, compute: .float32), 4 * count.total),
-      (MemoryCheck(shape, compute: .float32, multiTokenPrediction: false), 4 * count.main),
-      (MemoryCheck(shape, compute: .bfloat16), 6 * count.total),
-      (MemoryCheck(shape, compute: .bfloat16, gradients: true), 10 * count.total),
+      (MemoryCheck(shape, PrecisionSection(mode: .float32)), 4 * count.total),
+      (MemoryCheck(shape, PrecisionSection(mode: .float32), multiTokenPrediction: false), 4 * count.main),
+      (MemoryCheck(shape, PrecisionSection(mode: .bfloat16)), 6 * count.total),
+      (MemoryCheck(shape, PrecisionSection(mode: .bfloat16), gradients: true), 10 * count.total),
     ]
     for (check, bytes) in cases {
       try check.run(available: bytes)

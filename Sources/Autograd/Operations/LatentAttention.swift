@@ -15,15 +15,15 @@ package enum LatentAttention: Operation {
     package let table: RotaryTable
     /// `[B·S]` int32, the first key of its sequence that each query sees, never decreasing within one; nil for 0.
     package let documents: Tensor?
-    /// Whether o is kept for backward in E5M6; its own value may then be forgotten.
-    package let packsOutput: Bool
+    /// The least amax of a tile, where o is kept for backward in E5M6; its own value may then be forgotten.
+    package let packingFloor: Float?
 
     package init(
       q: Variable, kv: Variable, kr: Variable, shape: AttentionShape, table: RotaryTable,
-      documents: Tensor? = nil, packsOutput: Bool = false
+      documents: Tensor? = nil, packingFloor: Float? = nil
     ) {
       (self.q, self.kv, self.kr, self.shape, self.table) = (q, kv, kr, shape, table)
-      (self.documents, self.packsOutput) = (documents, packsOutput)
+      (self.documents, self.packingFloor) = (documents, packingFloor)
     }
   }
 
@@ -53,7 +53,12 @@ package enum LatentAttention: Operation {
     let (o, normalizers) = attention(
       inputs.q.value, inputs.kv.value, inputs.kr.value, inputs.shape, inputs.table,
       documents: inputs.documents)
-    let output: Saved.Output = inputs.packsOutput && recording ? .packed(packE5M6(o)) : .numbers(o)
+    let output: Saved.Output =
+      if recording, let floor = inputs.packingFloor {
+        .packed(packE5M6(o, amaxFloor: floor))
+      } else {
+        .numbers(o)
+      }
     return (o, Saved(output: output, normalizers: normalizers))
   }
 

@@ -14,7 +14,7 @@ package enum QuantizedExperts: Operation {
       (self.experts, self.settings) = (experts, settings)
     }
 
-    fileprivate func uses(_ product: Float8Settings.Product) -> Bool { settings.products.contains(product) }
+    fileprivate func uses(_ gemm: Float8Settings.GEMM) -> Bool { settings.gemms.contains(gemm) }
   }
 
   package struct Saved {
@@ -39,18 +39,20 @@ package enum QuantizedExperts: Operation {
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
     let (e, s) = (inputs.experts, inputs.settings)
     let plan = e.plan
-    let x = inputs.uses(.fprop) || inputs.uses(.wgrad) ? e.x.codes(s.dispatched) : nil
-    let kept = inputs.uses(.wgrad) ? x : nil
+    let keepsX = recording && inputs.uses(.wgrad)
+    let keepsH = recording && s.keepsSwiGLUInputAsCodes
+    let x = inputs.uses(.fprop) || keepsX ? e.x.codes(s.dispatched) : nil
+    let kept = keepsX ? x : nil
     guard let x, inputs.uses(.fprop) else {
       let (h, a) = groupedSwiGLU(
         e.x.value, gathering: plan.tokens, e.gateUp.value, weight: e.rowWeights, offsets: plan.offsets)
       let y = groupedMatmul(a, e.down.value, .nt, offsets: plan.offsets)
-      let saved: Operand = s.keepsSwiGLUInputAsCodes ? .codes(quantizeRows(h, s.activations)) : .numbers(h)
+      let saved: Operand = keepsH ? .codes(quantizeRows(h, s.activations)) : .numbers(h)
       return (combineRows(y, positions: plan.positions), Saved(x: kept, h: saved))
     }
     let (h, a) = groupedSwiGLU(
       x, gathering: plan.tokens, e.gateUp.codes, weight: e.rowWeights, offsets: plan.offsets, s.activations,
-      keepsCodes: s.keepsSwiGLUInputAsCodes)
+      keepsCodes: keepsH)
     let y = groupedMatmul(a, e.down.codes, .nt, offsets: plan.offsets)
     return (combineRows(y, positions: plan.positions), Saved(x: kept, h: h))
   }
@@ -60,27 +62,32 @@ package enum QuantizedExperts: Operation {
   ) -> (gradients: [Tensor], carried: Carried) {
     let (e, s) = (inputs.experts, inputs.settings)
     let plan = e.plan
-    let dyCodes = quantizeRows(dy, s.dispatchedGradients)
+    let dyCodes =
+      inputs.uses(.dgrad) || inputs.uses(.wgrad) ? quantizeRows(dy, s.dispatchedGradients) : nil
     let (dh, dweight, a) =
-      inputs.uses(.dgrad)
-      ? groupedSwiGLUGradient(
-        dyCodes, gathering: plan.tokens, e.down.codes, h: saved.h, weight: e.rowWeights, offsets: plan.offsets
-      )
-      : groupedSwiGLUGradient(
-        dy, gathering: plan.tokens, e.down.value, h: saved.h.numbers, weight: e.rowWeights,
-        offsets: plan.offsets)
+      if let dyCodes, inputs.uses(.dgrad) {
+        groupedSwiGLUGradient(
+          dyCodes, gathering: plan.tokens, e.down.codes, h: saved.h, weight: e.rowWeights,
+          offsets: plan.offsets)
+      } else {
+        groupedSwiGLUGradient(
+          dy, gathering: plan.tokens, e.down.value, h: saved.h.numbers, weight: e.rowWeights,
+          offsets: plan.offsets)
+      }
     let dx =
       inputs.uses(.dgrad)
       ? groupedMatmul(quantizeRows(dh, s.gradients), e.gateUp.codes, .nn, offsets: plan.offsets)
       : groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
     let carried: Carried =
-      inputs.uses(.wgrad)
-      ? .codes(
-        dy: requantizeColumns(
-          dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients),
-        a: quantizeColumns(a, offsets: plan.offsets, s.activations),
-        dh: quantizeColumns(dh, offsets: plan.offsets, s.gradients))
-      : .numbers(a: a, dh: dh)
+      if let dyCodes, inputs.uses(.wgrad) {
+        .codes(
+          dy: requantizeColumns(
+            dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients),
+          a: quantizeColumns(a, offsets: plan.offsets, s.activations),
+          dh: quantizeColumns(dh, offsets: plan.offsets, s.gradients))
+      } else {
+        .numbers(a: a, dh: dh)
+      }
     return ([combineRows(dx, positions: plan.positions), e.weightGradients(dweight)], carried)
   }
 

@@ -17,15 +17,15 @@ package enum QuantizedLinear: Operation {
     /// - Parameters:
     ///   - scales: of the codes of x.
     ///   - keepsCodes: whether the codes of x are what backward reads; else x is quantized anew, for which its value is
-    ///     kept, or computed again if it was forgotten.
+    ///     kept, or computed again if it was forgotten. Without effect where Wgrad reads numbers.
     package init(
       x: Variable, weight: Parameter, settings: Float8Settings, scales: ScaleSettings, keepsCodes: Bool = true
     ) {
       (self.x, self.weight, self.settings, self.scales) = (x, weight, settings, scales)
-      self.keepsCodes = keepsCodes && settings.products.contains(.wgrad)
+      self.keepsCodes = keepsCodes && settings.gemms.contains(.wgrad)
     }
 
-    fileprivate func uses(_ product: Float8Settings.Product) -> Bool { settings.products.contains(product) }
+    fileprivate func uses(_ gemm: Float8Settings.GEMM) -> Bool { settings.gemms.contains(gemm) }
   }
 
   /// The codes of x, if kept.
@@ -37,12 +37,19 @@ package enum QuantizedLinear: Operation {
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
-    let codes =
-      inputs.uses(.fprop) || (recording && inputs.keepsCodes) ? inputs.x.codes(inputs.scales) : nil
-    let y =
-      inputs.uses(.fprop)
-      ? matmul(codes!, inputs.weight.codes, .nt) : matmul(inputs.x.value, inputs.weight.value, .nt)
-    return (y, recording && inputs.keepsCodes ? codes : nil)
+    let keepsCodes = recording && inputs.keepsCodes
+    let codes = inputs.uses(.fprop) || keepsCodes ? inputs.x.codes(inputs.scales) : nil
+    if !keepsCodes { inputs.x.forgetCodes() }
+    return (output(codes, inputs), keepsCodes ? codes : nil)
+  }
+
+  package static func outputAgain(_ inputs: Inputs, _ saved: Saved) -> Tensor {
+    output(saved ?? (inputs.uses(.fprop) ? quantizeRows(inputs.x.value, inputs.scales) : nil), inputs)
+  }
+
+  private static func output(_ codes: QuantizedTensor?, _ inputs: Inputs) -> Tensor {
+    guard let codes, inputs.uses(.fprop) else { return matmul(inputs.x.value, inputs.weight.value, .nt) }
+    return matmul(codes, inputs.weight.codes, .nt)
   }
 
   /// `dx = dy W`

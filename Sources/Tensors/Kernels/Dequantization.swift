@@ -1,7 +1,7 @@
 internal import CKernels
 
 extension QuantizedTensor {
-  /// The values, `[.., R, C]`, float32 or bfloat16: for tests and export, not for products.
+  /// The values, `[.., R, C]`, float32 or bfloat16. Products decode codes while they pack them, without such an array.
   package func dequantized(to dtype: DType) -> Tensor {
     let y = Tensor(shape, dtype, on: device)
     let kernel = device.typed(dtype).decode_e4m3!

@@ -120,6 +120,7 @@ private func multiply(
 ) {
   let (y, accumulate) = target
   precondition(!accumulate || y.dtype == .float32, "only float32 is accumulated, not \(y.dtype)")
+  checkTiles(a, b, layout)
   // An expert without rows adds nothing, but overwrites with zeros.
   let products = products.filter { $0.m > 0 && $0.n > 0 && ($0.k > 0 || !accumulate) }
   let name = "matmul \(layout)" + (a.tensor.dtype == .float8 ? " FP8" : "")

@@ -22,12 +22,15 @@ package func groupedSwiGLU(
   let kept =
     keepsCodes
     ? QuantizedTensor(h.shape, .rows, hasPowerOfTwoScales: settings.powerOfTwo, on: device) : nil
-  groupedMatmul(
-    .codes(x), gathering: gathering, .codes(gateUp), .nt, offsets: offsets, into: h,
-    finish: (
-      "SwiGLU", a.byteCount + (kept?.byteCount ?? 0) + weight.byteCount,
-      swigluCodes(h, weight, a, kept, settings)
-    ))
+  precondition(weight.count == rows, "\(weight.count) weights for \(rows) rows")
+  withExtendedLifetime(weight) {
+    groupedMatmul(
+      .codes(x), gathering: gathering, .codes(gateUp), .nt, offsets: offsets, into: h,
+      finish: (
+        "SwiGLU", a.byteCount + (kept?.byteCount ?? 0) + weight.byteCount,
+        swigluCodes(h, weight, a, kept, settings)
+      ))
+  }
   return (kept.map { .codes($0) } ?? .numbers(h), a)
 }
 
@@ -50,29 +53,32 @@ private func swigluCodes(
   }
 }
 
-/// As ``groupedSwiGLUGradient(_:gathering:_:h:weight:offsets:)`` of codes; h as ``groupedSwiGLU`` gave it.
+/// `da = dy W_down` of each expert, and the gradients of SwiGLU of its rows: `dh [R, 2I]` and `a [R, I]`, computed anew,
+/// bfloat16; `dweight [R]` float32. dy and W_down are codes; h as ``groupedSwiGLU`` gave it.
 package func groupedSwiGLUGradient(
   _ dy: QuantizedTensor, gathering: Tensor, _ down: QuantizedTensor, h: Operand, weight: Tensor,
   offsets: [Int]
 ) -> (dh: Tensor, dweight: Tensor, a: Tensor) {
   let (rows, inner, device) = (gathering.count, down.shape[2], dy.device)
-  precondition(h.tensor.shape == [rows, 2 * inner], "\(h.tensor.shape) is not [\(rows), \(2 * inner)]")
+  precondition(
+    h.tensor.shape == [rows, 2 * inner] && weight.count == rows,
+    "h \(h.tensor.shape), weight \(weight.shape) of [\(rows), \(2 * inner)]")
   let da = Tensor([rows, inner], .bfloat16, on: device)
   let (dh, a) = (Tensor([rows, 2 * inner], .bfloat16, on: device), Tensor(da.shape, .bfloat16, on: device))
   let dweight = Tensor([rows], on: device)
   let (kernel, w) = (device.typed(.bfloat16).swiglu_gradient!, weight.floats.baseAddress!)
   let dw = dweight.floats.baseAddress!
   let finish: RowWork = { rows in
-    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
-      let part = first..<min(first + rowsAtOnce, rows.upperBound)
-      h.withRows(part) { h in
-        kernel(da.row(first), h, w + first, dh.row(first), a.row(first), dw + first, part.count, inner)
-      }
+    h.forEachRows(rows, atOnce: rowsAtOnce) { part, h in
+      let first = part.lowerBound
+      kernel(da.row(first), h, w + first, dh.row(first), a.row(first), dw + first, part.count, inner)
     }
   }
-  groupedMatmul(
-    .codes(dy), gathering: gathering, .codes(down), .nn, offsets: offsets, into: da,
-    finish: ("SwiGLU gradient", h.byteCount + dh.byteCount + a.byteCount + 2 * weight.byteCount, finish))
+  withExtendedLifetime(weight) {
+    groupedMatmul(
+      .codes(dy), gathering: gathering, .codes(down), .nn, offsets: offsets, into: da,
+      finish: ("SwiGLU gradient", h.byteCount + dh.byteCount + a.byteCount + 2 * weight.byteCount, finish))
+  }
   return (dh, dweight, a)
 }
 
@@ -89,16 +95,23 @@ extension QuantizedTensor {
 }
 
 extension Operand {
-  /// Some rows as bfloat16 numbers, decoded where they are codes.
-  fileprivate func withRows(_ rows: Range<Int>, _ body: (UnsafeMutableRawPointer) -> Void) {
+  /// Rows as bfloat16 numbers, some at once; decoded where they are codes.
+  fileprivate func forEachRows(
+    _ rows: Range<Int>, atOnce: Int, _ body: (Range<Int>, UnsafeMutableRawPointer) -> Void
+  ) {
+    let width = tensor.columns
+    let parts = stride(from: rows.lowerBound, to: rows.upperBound, by: atOnce).lazy.map {
+      $0..<min($0 + atOnce, rows.upperBound)
+    }
     switch self {
-    case .numbers(let tensor): body(tensor.row(rows.lowerBound))
+    case .numbers(let tensor): for part in parts { body(part, tensor.row(part.lowerBound)) }
     case .codes(let codes):
-      let width = codes.codes.columns
-      withUnsafeTemporaryAllocation(byteCount: rows.count * width * 2, alignment: 64) { buffer in
-        let source = CodeSource(codes: codes, rows: rows, index: nil, columns: 0..<width, isScaled: true)
-        source.decode(to: hadal_bfloat16, into: buffer.baseAddress!, rowLength: width)
-        body(buffer.baseAddress!)
+      withUnsafeTemporaryAllocation(byteCount: atOnce * width * 2, alignment: 64) { buffer in
+        for part in parts {
+          let source = CodeSource(codes: codes, rows: part, index: nil, columns: 0..<width, isScaled: true)
+          source.decode(to: hadal_bfloat16, into: buffer.baseAddress!, rowLength: width)
+          body(part, buffer.baseAddress!)
+        }
       }
     }
   }

@@ -60,11 +60,7 @@ extension RunConfiguration {
       "training.sequence_length"
     ) { $0.faultOfPhaseEnds },
     .init("precision.fp8", "model.num_hidden_layers") {
-      let (fp8, layers) = ($0.precision.fp8, $0.model.shape.numHiddenLayers)
-      return fp8.bfloat16FirstLayers + fp8.bfloat16LastLayers <= layers
-        ? nil
-        : "bfloat16_first_layers (\(fp8.bfloat16FirstLayers)) and bfloat16_last_layers "
-          + "(\(fp8.bfloat16LastLayers)) are more than model.num_hidden_layers (\(layers))"
+      $0.precision.mode == .fp8 ? $0.precision.fp8.fault(in: $0.model.shape) : nil
     },
     .init("training.balance_devices", "model.n_routed_experts", "model.n_group") {
       let devices = $0.training.balanceDevices ?? $0.model.shape.nGroup

@@ -116,7 +116,7 @@ package struct TrainingSection: Sendable, Hashable {
   private static let machineFields: [Schema<TrainingSection>.Field] = [
     .init(
       "recompute", \.recompute, ValueKind.choice(RecomputedPart.self).list(),
-      "what the backward pass computes again, to save memory"),
+      "what the backward pass computes again, to save memory; FP8 layers always do so with norms and swiglu"),
     .init(
       "threads", \.threads, ValueKind.integer(1...4096).optional("auto"),
       "worker threads; auto: one a core. The result does not depend on it"),

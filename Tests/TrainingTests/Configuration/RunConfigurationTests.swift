@@ -149,15 +149,19 @@ let smallRun = """
       "precision={mode: fp8, fp8: {matrices: []}}",
       "names nothing; for no FP8 at all set precision.mode to float32 or bfloat16"
     ),
-    ("precision={mode: fp8, fp8: {products: [fprop, fprop]}}", "something is named twice"),
+    ("precision={mode: fp8, fp8: {gemms: [fprop, fprop]}}", "something is named twice"),
     (
-      "precision={mode: fp8, fp8: {products: [forward]}}",
+      "precision={mode: fp8, fp8: {gemms: [forward]}}",
       "expected one of fprop, dgrad, wgrad; found 'forward'"
     ),
     (
       "precision={mode: fp8, fp8: {bfloat16_first_layers: 60, bfloat16_last_layers: 60}}",
       "bfloat16_first_layers (60) and bfloat16_last_layers (60) are more than model.num_hidden_layers"
     ),
+    ("precision={mode: fp8, fp8: {gemms: [wgrad], weight_scales: power_of_two}}", "without fprop or dgrad"),
+    ("precision={mode: fp8, fp8: {gemms: [fprop], gradient_scales: power_of_two}}", "without dgrad or wgrad"),
+    ("precision={mode: fp8, fp8: {matrices: [dense], attention_output: bfloat16}}", "without attention"),
+    ("precision={mode: fp8, fp8: {matrices: [attention], swiglu_input: bfloat16}}", "without dense, shared"),
     ("precision={mode: fp8, fp8: {amax_floor: -1}}", "expected a number ≥ 0, found '-1'"),
     ("parallel.expert=8", "must be 1 or auto: this version trains in one process; found '8'"),
     ("optimizer.name=sgd", "expected one of adamw; found 'sgd'"),
