@@ -227,6 +227,10 @@ bool hadal_confine(int32_t thread, const uint64_t *bits, size_t words);
 /// refuses.
 bool hadal_spread(void *start, size_t bytes, uint64_t nodes);
 
+/// y[j] = Σ_p a[p] · b[j · ldb + p], p < k, as tensor cores sum that keep `bits` (2...24) binary digits of a sum. a and b
+/// hold values of E4M3 codes; NaN makes a sum NaN.
+void hadal_limited_products(const float *a, const float *b, size_t ldb, size_t n, size_t k, int32_t bits, float *y);
+
 /// Whether this build watches every access to memory (AddressSanitizer).
 bool hadal_watches_memory(void);
 

@@ -12,9 +12,13 @@ struct Bench: ParsableCommand {
       Results are checked before they are timed: a wrong one is named, and ends the command with exit code 1. \
       Times are medians of at least 7 runs. A ceiling is what a loop that does nothing else reaches on this \
       machine, at its best before or after: multiply-adds, or bytes of arrays of that size. The environment variable \
-      HADAL_ISA takes a lower instruction-set level. Nothing is written but the report on stdout.
+      HADAL_ISA takes a lower instruction-set level. Nothing is written but the report on stdout. \
+      The \
+      last one takes no times: it studies what FP8 products lose when their sums keep few bits.
       """,
-    subcommands: [BenchGEMM.self, BenchAttention.self, BenchMemory.self, BenchStep.self])
+    subcommands: [
+      BenchGEMM.self, BenchAttention.self, BenchMemory.self, BenchStep.self, BenchAccumulation.self,
+    ])
 }
 
 /// The configuration that a benchmark takes its sizes from.

@@ -43,4 +43,7 @@ extension Double {
 
   /// With about three digits that count.
   var shortText: String { text(self < 10 ? 2 : self < 100 ? 1 : 0) }
+
+  /// With two digits that count, and a power of ten where the number is small.
+  var twoDigitText: String { String(format: "%.2g", self) }
 }
