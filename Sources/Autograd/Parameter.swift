@@ -22,6 +22,8 @@ package final class Parameter {
   private let numbers: Tensor?
   private let quantized: QuantizedTensor?
   private let scales: ScaleSettings
+  /// What keeps the panels in which products read ``value``; nil where each product packs for itself.
+  package let packed: PackedWeights?
   /// float32 sums over the micro-batches of a step: where operations add.
   package let gradientSums: Accumulator
   /// What ``gradientSums`` holds; zeros for a parameter that has received nothing.
@@ -30,11 +32,13 @@ package final class Parameter {
   /// - Parameters:
   ///   - compute: the type of the numbers that operations read.
   ///   - float8: for a matrix that products read as codes.
+  ///   - layouts: the products for which panels of the numbers are kept.
   ///   - period: the rows of each matrix in the array; nil for one. Blocks of codes do not straddle them.
   package init(
     name: String, parts: [Part], shape: [Int], compute: DType, float8: Float8Settings? = nil,
-    period: Int? = nil, on device: Device
+    packedFor layouts: [Layout] = [], period: Int? = nil, on device: Device
   ) {
+    precondition(layouts.isEmpty || float8 == nil, "\(name): panels of codes are not kept")
     precondition(
       parts.reduce(0) { $0 + $1.count } == shape.reduce(1, *), "the parts of \(name) do not cover \(shape)")
     (self.name, self.parts) = (name, parts)
@@ -48,6 +52,7 @@ package final class Parameter {
       ? QuantizedTensor(
         blocks: shape, period: period ?? master.rows, hasPowerOfTwoScales: scales.powerOfTwo, on: device)
       : nil
+    packed = layouts.isEmpty ? nil : numbers.map { PackedWeights(of: $0, for: layouts) }
   }
 
   /// What operations read: the master itself, or its copy in the compute type.
@@ -68,11 +73,12 @@ package final class Parameter {
   /// Brings what operations read up to date with the master copy.
   package func masterDidChange() {
     roundedCopy?.convert(from: master)
-    requantize()
+    numbersDidChange()
   }
 
-  /// Brings the codes up to date with the master copy; nothing for a parameter without.
-  package func requantize() {
+  /// Brings what is made from the numbers up to date with them: codes at once, panels with the next product.
+  package func numbersDidChange() {
+    packed?.weightDidChange()
     guard let quantized else { return }
     _ = quantizeBlocks(master, period: quantized.period, scales, into: quantized)
   }

@@ -17,17 +17,20 @@ package final class DeepSeek {
   /// - Parameters:
   ///   - compute: what matrices and activations are stored in.
   ///   - float8: which matrices are multiplied in FP8; nil for none. The rest is bfloat16 then.
+  ///   - layouts: the products for which panels of weights are kept between updates; not with `float8`.
   ///   - multiTokenPrediction: whether the modules beside the main model are built.
   package init(
     _ configuration: ModelConfiguration, compute: DType, float8: Float8Policy? = nil,
+    packedFor layouts: [Layout] = [],
     multiTokenPrediction: Bool = true, on device: Device
   ) {
     let c = configuration
-    let factory = ParameterFactory(on: device, compute: compute, float8: float8, layers: c.numHiddenLayers)
+    let factory = ParameterFactory(
+      on: device, compute: compute, float8: float8, packedFor: layouts, layers: c.numHiddenLayers)
     embedding = factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize])
     blocks = (0..<c.numHiddenLayers).map { Block(c, layer: $0, factory, prefix: "model.layers.\($0)") }
     finalNorm = factory.gain("model.norm", c.hiddenSize)
-    head = factory.matrix("lm_head", [c.vocabSize, c.hiddenSize])
+    head = factory.projection("lm_head", [c.vocabSize, c.hiddenSize], nil).weight
     predictors =
       !multiTokenPrediction || c.numNextnPredictLayers == 0
       ? [] : (1...c.numNextnPredictLayers).map { MultiTokenPrediction(c, depth: $0, factory) }
@@ -64,7 +67,7 @@ package final class DeepSeek {
 
   /// Logits of hidden states, `[T, V]` float32. For probing and sampling; training never holds them all.
   package func logits(_ hidden: Tensor) -> Tensor {
-    matmul(hidden, head.value, .nt, output: .float32)
+    matmul(hidden, head.value, .nt, output: .float32, packed: head.packed)
   }
 
   /// The most likely next token at each position, chunk by chunk.
@@ -120,9 +123,9 @@ package final class DeepSeek {
 extension DeepSeek: Sendable {}
 
 extension DeepSeek {
-  /// Quantizes the weights that products read as codes: after each update of the master weights.
-  package func requantize() {
-    for parameter in parameters { parameter.requantize() }
+  /// Brings what is made from the weights up to date: after each update of master weights and rounded copies.
+  package func weightsDidChange() {
+    for parameter in parameters { parameter.numbersDidChange() }
   }
 
   /// Fills the weights by `fill`, and brings what operations read up to date.

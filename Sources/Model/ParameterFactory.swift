@@ -12,13 +12,18 @@ package final class ParameterFactory {
 
   /// Which matrices are read as codes; nil for none.
   private let float8: Float8Policy?
+  /// The products for which panels of matrices are kept.
+  private let packedLayouts: [Layout]
   /// How many layers the main model has.
   private let layers: Int
 
-  package init(on device: Device, compute: DType, float8: Float8Policy? = nil, layers: Int) {
+  package init(
+    on device: Device, compute: DType, float8: Float8Policy? = nil, packedFor layouts: [Layout] = [],
+    layers: Int
+  ) {
     precondition(float8 == nil || compute == .bfloat16, "beside FP8 there is bfloat16, not \(compute)")
     (self.device, self.compute) = (device, compute)
-    (self.float8, self.layers) = (float8, layers)
+    (self.float8, packedLayouts, self.layers) = (float8, layouts, layers)
   }
 
   /// How a group of a layer's matrices is multiplied in FP8; nil for not.
@@ -26,7 +31,8 @@ package final class ParameterFactory {
     float8?.settings(for: group, layer: layer, of: layers)
   }
 
-  /// One tensor of the checkpoint, `[N, K]`.
+  /// One tensor of the checkpoint, `[N, K]`, that is not read by products of rows with a weight, or so small (a router)
+  /// that panels of it are not worth keeping.
   func matrix(_ name: String, _ shape: [Int], compute: DType? = nil) -> Parameter {
     let part = Parameter.Part(name: name + ".weight", offset: 0, shape: shape)
     return register(
@@ -37,7 +43,8 @@ package final class ParameterFactory {
   func projection(_ name: String, _ shape: [Int], _ float8: Float8Settings?) -> Projection {
     let part = Parameter.Part(name: name + ".weight", offset: 0, shape: shape)
     let weight = Parameter(
-      name: name, parts: [part], shape: shape, compute: compute, float8: float8, on: device)
+      name: name, parts: [part], shape: shape, compute: compute, float8: float8, packedFor: packedLayouts,
+      on: device)
     return Projection(weight: register(weight), float8: float8)
   }
 
@@ -49,7 +56,7 @@ package final class ParameterFactory {
     let parts = Self.gateUpParts(prefix, at: 0, inner: inner, width: width)
     let weight = Parameter(
       name: prefix + ".gate_up_proj", parts: parts, shape: [2 * inner, width], compute: compute,
-      float8: float8, period: Self.gateUpPeriod(inner), on: device)
+      float8: float8, packedFor: packedLayouts, period: Self.gateUpPeriod(inner), on: device)
     return Projection(weight: register(weight), float8: float8)
   }
 
@@ -70,7 +77,7 @@ package final class ParameterFactory {
     return register(
       Parameter(
         name: name, parts: parts, shape: shape, compute: compute, float8: float8,
-        period: Self.gateUpPeriod(inner), on: device))
+        packedFor: packedLayouts, period: Self.gateUpPeriod(inner), on: device))
   }
 
   /// Down projections of all experts, `[E, D, I]`.
@@ -84,7 +91,8 @@ package final class ParameterFactory {
     let (name, shape) = (prefix + ".down_proj", [experts, width, inner])
     return register(
       Parameter(
-        name: name, parts: parts, shape: shape, compute: compute, float8: float8, period: width, on: device))
+        name: name, parts: parts, shape: shape, compute: compute, float8: float8, packedFor: packedLayouts,
+        period: width, on: device))
   }
 
   /// A float32 array that no gradient reaches; zeros at first.

@@ -5,12 +5,15 @@ package import Model
 /// Refuses a model that cannot fit: an allocation that fails later would end the process without a word.
 ///
 /// Counts what is held for every parameter: the float32 master weight, the copy that is computed with unless that is
-/// the master itself, the float32 gradient, and two moments. Activations and caches come on top.
+/// the master itself, the float32 gradient, and two moments; and packed weights, if they are kept. Activations and
+/// caches come on top.
 package struct MemoryCheck: Sendable {
   /// What is counted, for a person.
   private let holds: String
   private let parameters: Int
   private let bytesPerParameter: Int
+  /// Weights that are kept packed, in each layout: those that no product reads, a few norms and routers, included.
+  private var packedWeights = 0
   /// What would make the same model fit, beside a smaller one.
   private let remedy: String?
 
@@ -34,9 +37,17 @@ package struct MemoryCheck: Sendable {
     let moment = configuration.optimizer.moments == .float32 ? 4 : 2
     parameters = ParameterCount(model).total
     bytesPerParameter = Self.weightBytes(configuration.precision) + 4 + 2 * moment
-    holds = "weights, gradients and moments"
-    remedy = moment == 4 ? "optimizer.moments: bfloat16" : nil
+    let (count, layouts) = (ParameterCount(model), configuration.training.packedWeights.layouts.count)
+    packedWeights = (count.total - count.embedding) * layouts
+    holds = "weights, gradients and moments" + (layouts > 0 ? ", and packed weights" : "")
+    let remedies = [
+      layouts > 0 ? "training.packed_weights: none" : nil, moment == 4 ? "optimizer.moments: bfloat16" : nil,
+    ]
+    remedy = remedies.compactMap { $0 }.first
   }
+
+  /// A number of a panel as most levels have it; those that multiply pairs of bfloat16 take half.
+  private static let panelBytes = 4
 
   /// The master and the copies that are read: in FP8 at least a byte, for what is read as codes only.
   private static func weightBytes(_ precision: PrecisionSection) -> Int {
@@ -49,10 +60,13 @@ package struct MemoryCheck: Sendable {
 
   /// - Throws: `TrainingError.notEnoughMemory`.
   package func run(available: Int = Self.limit()) throws(TrainingError) {
-    let (bytes, overflows) = parameters.multipliedReportingOverflow(by: bytesPerParameter)
-    guard overflows || bytes > available else { return }
+    let held = parameters.multipliedReportingOverflow(by: bytesPerParameter)
+    let packed = packedWeights.multipliedReportingOverflow(by: Self.panelBytes)
+    let (bytes, overflows) = held.partialValue.addingReportingOverflow(packed.partialValue)
+    let isBeyondCounting = overflows || held.overflow || packed.overflow
+    guard isBeyondCounting || bytes > available else { return }
     throw .notEnoughMemory(
-      parameters: parameters, bytes: overflows ? .max : bytes, holds: holds, available: available,
+      parameters: parameters, bytes: isBeyondCounting ? .max : bytes, holds: holds, available: available,
       remedy: remedy)
   }
 }

@@ -1,6 +1,7 @@
 package import Autograd
 package import Model
 package import Optimization
+package import Tensors
 
 // How the sections of a configuration become the settings of the parts that they configure.
 
@@ -22,6 +23,17 @@ extension Recomputation {
       case .upProjections: insert(.upProjections)
       case .swiglu: insert(.swiglu)
       }
+    }
+  }
+}
+
+extension TrainingSection.PackedWeights {
+  /// The layouts of the products for which panels are kept.
+  package var layouts: [Layout] {
+    switch self {
+    case .none: []
+    case .forward: [.nt]
+    case .both: [.nt, .nn]
     }
   }
 }

@@ -57,7 +57,7 @@ package final class Trainer {
     let device = try Device(threads: configuration.training.threads, request)
     model = DeepSeek(
       shape, compute: configuration.precision.mode.dtype, float8: Float8Policy(configuration.precision),
-      on: device)
+      packedFor: configuration.training.packedWeights.layouts, on: device)
     optimizer = Optimizer(
       model.parameters.map(\.slot), AdamWSettings(configuration.optimizer),
       moments: configuration.optimizer.moments == .float32 ? .float32 : .bfloat16)

@@ -61,7 +61,7 @@ extension Trainer {
   func update(_ step: SummedStep, _ schedule: LearningRateSchedule) -> StepMetrics {
     let rate = rate(step, schedule)
     optimizer.update(learningRate: rate, norm: step.norm, step: state.step + 1 - state.skippedSteps)
-    model.requantize()
+    model.weightsDidChange()
     model.updateBiases(loads: step.sums.loads, speed: Float(step.biasUpdateSpeed))
     return count(step, rate: rate, isSkipped: false)
   }

@@ -136,7 +136,7 @@ struct Float8ModelTests {
     let before = weight.codes.dequantized(to: .float32).floats[0]
     weight.master.floats.update(repeating: 0.25)
     #expect(weight.codes.dequantized(to: .float32).floats[0] == before)
-    model.requantize()
+    model.weightsDidChange()
     #expect(weight.codes.dequantized(to: .float32).floats.allSatisfy { abs($0 - 0.25) < 1e-6 })
   }
 }

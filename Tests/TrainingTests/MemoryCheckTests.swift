@@ -51,4 +51,24 @@ import Testing
       #expect(throws: TrainingError.self) { try check.run(available: bytes - 1) }
     }
   }
+
+  /// Packed weights take 4 bytes in each layout, but for the embedding, and are the first thing to do without.
+  @Test func packedWeightsCount() throws {
+    var shape = ModelConfiguration()
+    (shape.vocabSize, shape.numNextnPredictLayers) = (512, 1)
+    let count = ParameterCount(shape)
+    var run = RunConfiguration()
+    for (kept, layouts) in [(TrainingSection.PackedWeights.none, 0), (.forward, 1), (.both, 2)] {
+      run.training.packedWeights = kept
+      let bytes = 16 * count.total + 4 * layouts * (count.total - count.embedding)
+      run.optimizer.moments = .float32
+      run.precision.mode = .float32
+      try MemoryCheck(training: shape, run).run(available: bytes)
+      let error = #expect(throws: TrainingError.self) {
+        try MemoryCheck(training: shape, run).run(available: bytes - 1)
+      }
+      let text = error.map { "\($0)" } ?? ""
+      #expect(text.contains("training.packed_weights: none") == (layouts > 0), "\(text)")
+    }
+  }
 }

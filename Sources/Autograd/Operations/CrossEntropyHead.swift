@@ -33,6 +33,7 @@ package enum CrossEntropyHead: Operation {
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
     let result = crossEntropyHead(
       inputs.h.value, inputs.weight.value, labels: inputs.labels, scale: inputs.scale,
+      packed: inputs.weight.packed,
       gradients: recording ? inputs.weight.gradientSums.takeTarget() : nil)
     let saved = Saved(losses: result.losses, inputGradient: result.inputGradient)
     return (Tensor([1], [Float(result.objective)], on: result.losses.device), saved)

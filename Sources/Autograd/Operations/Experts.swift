@@ -40,8 +40,9 @@ package enum Experts: Operation {
     let plan = inputs.plan
     let (h, a) = groupedSwiGLU(
       inputs.x.value, gathering: plan.tokens, inputs.gateUp.value, weight: inputs.rowWeights,
-      offsets: plan.offsets)
-    let yRows = groupedMatmul(a, inputs.down.value, .nt, offsets: plan.offsets)
+      offsets: plan.offsets, packed: inputs.gateUp.packed)
+    let yRows = groupedMatmul(
+      a, inputs.down.value, .nt, offsets: plan.offsets, packed: inputs.down.packed)
     return (combineRows(yRows, positions: plan.positions), h)
   }
 
@@ -50,8 +51,10 @@ package enum Experts: Operation {
   ) -> (gradients: [Tensor], carried: Carried) {
     let plan = inputs.plan
     let (dh, dweight, a) = groupedSwiGLUGradient(
-      dy, gathering: plan.tokens, inputs.down.value, h: h, weight: inputs.rowWeights, offsets: plan.offsets)
-    let dxRows = groupedMatmul(dh, inputs.gateUp.value, .nn, offsets: plan.offsets)
+      dy, gathering: plan.tokens, inputs.down.value, h: h, weight: inputs.rowWeights, offsets: plan.offsets,
+      packed: inputs.down.packed)
+    let dxRows = groupedMatmul(
+      dh, inputs.gateUp.value, .nn, offsets: plan.offsets, packed: inputs.gateUp.packed)
     return ([combineRows(dxRows, positions: plan.positions), inputs.weightGradients(dweight)], (dh, a))
   }
 

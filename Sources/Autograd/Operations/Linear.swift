@@ -10,13 +10,15 @@ package enum Linear: Operation {
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Void) {
-    (matmul(inputs.x.value, inputs.weight.value, .nt), ())
+    (matmul(inputs.x.value, inputs.weight.value, .nt, packed: inputs.weight.packed), ())
   }
 
   /// `dx = dy W`
   package static func inputGradient(
     _ dyTN: Tensor, _ inputs: Inputs, _ saved: Void
-  ) -> (gradients: [Tensor], carried: Void) { ([matmul(dyTN, inputs.weight.value, .nn)], ()) }
+  ) -> (gradients: [Tensor], carried: Void) {
+    ([matmul(dyTN, inputs.weight.value, .nn, packed: inputs.weight.packed)], ())
+  }
 
   /// `dW += dyᵀ x`
   package static func weightGradient(_ dyTN: Tensor, _ inputs: Inputs, _ saved: Void, _ carried: Void) {

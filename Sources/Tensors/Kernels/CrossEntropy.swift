@@ -1,6 +1,6 @@
 internal import CKernels
 
-/// What ``crossEntropyHead(_:_:labels:scale:gradients:)`` gives.
+/// What ``crossEntropyHead(_:_:labels:scale:packed:gradients:)`` gives.
 package struct CrossEntropyResult {
   /// −log p(label) of each row, 0 where the label is ignored; float32 `[T]`.
   package let losses: Tensor
@@ -18,9 +18,11 @@ private let logitsBudget = 1 << 23
 /// `h [T, D]`, `W [V, D]`; a negative label is ignored. Logits, softmax and sums in float32.
 /// - Parameters:
 ///   - scale: factor of each row's loss in the objective, `[T]` float32.
+///   - packed: what keeps the panels of W; nil to pack it for each chunk.
 ///   - gradients: nil for the losses alone; else where `dW` goes (float32 `[V, D]`).
 package func crossEntropyHead(
-  _ hTD: Tensor, _ weightVD: Tensor, labels: Tensor, scale: Tensor, gradients target: ProductTarget?
+  _ hTD: Tensor, _ weightVD: Tensor, labels: Tensor, scale: Tensor, packed: PackedWeights? = nil,
+  gradients target: ProductTarget?
 ) -> CrossEntropyResult {
   let (rows, width, vocabulary) = (hTD.rows, hTD.columns, weightVD.rows)
   let device = hTD.device
@@ -32,14 +34,15 @@ package func crossEntropyHead(
   for begin in stride(from: 0, to: rows, by: chunk) {
     let count = min(chunk, rows - begin)
     let h = hTD.view(at: begin * width, [count, width])
-    let logits = matmul(h, weightVD, .nt, output: .float32)
+    let logits = matmul(h, weightVD, .nt, output: .float32, packed: packed)
     softmaxLoss(
       logits, labels.view(at: begin, [count]), scale.view(at: begin, [count]),
       losses.view(at: begin, [count]), gradient: dh != nil)
     guard let dh, let into = target else { continue }
     // The logits have become their gradient; from here on it is rounded as an activation is.
     let dLogits = logits.converted(to: hTD.dtype)
-    matmul(dLogits, weightVD, .nn, into: (dh.view(at: begin * width, [count, width]), false))
+    matmul(
+      dLogits, weightVD, .nn, into: (dh.view(at: begin * width, [count, width]), false), packed: packed)
     matmul(dLogits, h, .tn, into: into)
     target = (into.sums, true)
   }

@@ -23,16 +23,18 @@ package typealias ProductTarget = (sums: Tensor, accumulate: Bool)
 /// - Parameters:
 ///   - output: how y is stored; a's type when nil.
 ///   - target: where y goes, and whether it is added there (float32 only); a new tensor when nil.
+///   - packed: what keeps the panels of b; nil to pack it for this product alone.
 @discardableResult
 package func matmul(
-  _ a: Tensor, _ b: Tensor, _ layout: Layout, output: DType? = nil, into target: ProductTarget? = nil
+  _ a: Tensor, _ b: Tensor, _ layout: Layout, output: DType? = nil, into target: ProductTarget? = nil,
+  packed: PackedWeights? = nil
 ) -> Tensor {
-  matmul(.numbers(a), .numbers(b), layout, output: output ?? a.dtype, into: target)
+  matmul(.numbers(a), .numbers(b), layout, output: output ?? a.dtype, into: target, packed: packed)
 }
 
 func matmul(
   _ a: Operand, _ b: Operand, _ layout: Layout, output: DType, route: ScaleRoute? = nil,
-  into target: ProductTarget? = nil
+  into target: ProductTarget? = nil, packed: PackedWeights? = nil
 ) -> Tensor {
   let (left, right) = (a.tensor, b.tensor)
   guard let size = layout.sizes((left.rows, left.columns), (right.rows, right.columns)) else {
@@ -43,28 +45,33 @@ func matmul(
   precondition(y.count == size.m * size.n, "matmul \(layout): \(y.shape) is not [\(size.m), \(size.n)]")
   let product = Product(
     a: 0, b: 0, y: 0, m: size.m, n: size.n, k: size.k, lda: left.columns, ldb: right.columns, ldy: size.n)
-  multiply([product], a, b, into: (y, target?.accumulate ?? false), layout, route: route)
+  multiply(
+    [product], a, b, into: (y, target?.accumulate ?? false), layout, route: route, packed: packed)
   return y
 }
 
 /// A product for each expert: rows `offsets[e]..<offsets[e + 1]` of `a [R, K]` with `b[e]`, giving `y [R, N]`.
 /// Layouts: `.nt` with `b [E, N, K]` (Fprop), `.nn` with `b [E, K, N]` (Dgrad). Empty groups are fine.
-/// - Parameter gathering: `[R]` int32: row r is `a[gathering[r]]`, read where it stands; nil for `a[r]`.
+/// - Parameters:
+///   - gathering: `[R]` int32: row r is `a[gathering[r]]`, read where it stands; nil for `a[r]`.
+///   - packed: what keeps the panels of b; nil to pack it for this product alone.
 package func groupedMatmul(
-  _ a: Tensor, gathering: Tensor? = nil, _ b: Tensor, _ layout: Layout, offsets: [Int]
+  _ a: Tensor, gathering: Tensor? = nil, _ b: Tensor, _ layout: Layout, offsets: [Int],
+  packed: PackedWeights? = nil
 ) -> Tensor {
   let y = Tensor([gathering?.count ?? a.rows, b.shape[layout == .nt ? 1 : 2]], a.dtype, on: a.device)
-  groupedMatmul(.numbers(a), gathering: gathering, .numbers(b), layout, offsets: offsets, into: y)
+  groupedMatmul(
+    .numbers(a), gathering: gathering, .numbers(b), layout, offsets: offsets, into: y, packed: packed)
   return y
 }
 
 /// What comes after a product in the same loop, and what it is called in the profile; bytes beside the product's.
 typealias ProductFinish = (name: String, bytes: Int, body: RowWork)
 
-/// As ``groupedMatmul(_:gathering:_:_:offsets:)`` into `y`; `finish` is done with rows that are complete.
+/// As ``groupedMatmul(_:gathering:_:_:offsets:packed:)`` into `y`; `finish` is done with rows that are complete.
 func groupedMatmul(
   _ a: Operand, gathering: Tensor?, _ b: Operand, _ layout: Layout, offsets: [Int], into y: Tensor,
-  route: ScaleRoute? = nil, finish: ProductFinish? = nil
+  route: ScaleRoute? = nil, packed: PackedWeights? = nil, finish: ProductFinish? = nil
 ) {
   let (left, right) = (a.tensor, b.tensor)
   let (rows, columns) = (right.shape[1], right.shape[2])
@@ -78,7 +85,7 @@ func groupedMatmul(
       k: k, lda: k, ldb: columns, ldy: n, aRows: index.map { $0 + offsets[e] })
   }
   withExtendedLifetime(gathering) {
-    multiply(products, a, b, into: (y, false), layout, route: route, finish)
+    multiply(products, a, b, into: (y, false), layout, route: route, packed: packed, finish)
   }
 }
 
@@ -116,21 +123,27 @@ func groupedWeightGradient(
 /// Every matrix product of the project comes through here.
 private func multiply(
   _ products: [Product], _ a: Operand, _ b: Operand, into target: ProductTarget, _ layout: Layout,
-  route: ScaleRoute?, _ finish: ProductFinish? = nil
+  route: ScaleRoute?, packed: PackedWeights? = nil, _ finish: ProductFinish? = nil
 ) {
   let (y, accumulate) = target
   precondition(!accumulate || y.dtype == .float32, "only float32 is accumulated, not \(y.dtype)")
   checkTiles(a, b, layout)
+  precondition(
+    packed == nil || packed?.weight.pointer == b.tensor.pointer,
+    "panels of a weight \(packed?.weight.shape ?? []), read as \(b.tensor.shape)")
   // An expert without rows adds nothing, but overwrites with zeros.
   let products = products.filter { $0.m > 0 && $0.n > 0 && ($0.k > 0 || !accumulate) }
+  let promotes = (route ?? y.device.route(a, b)) == .promoted
+  let loop = ProductLoop(
+    a, b, into: y, layout, promotes: promotes, packed: packed, accumulates: accumulate, finish: finish?.body)
+  loop.fillKeptPanels(products)
   let name = "matmul \(layout)" + (a.tensor.dtype == .float8 ? " FP8" : "")
   y.device.measured(
     finish.map { "\(name), \($0.name)" } ?? name, .gemm,
-    bytes: a.byteCount + b.byteCount + y.byteCount * (accumulate ? 2 : 1) + (finish?.bytes ?? 0),
+    bytes: a.byteCount + (loop.kept?.byteCount ?? b.byteCount) + y.byteCount * (accumulate ? 2 : 1)
+      + (finish?.bytes ?? 0),
     flops: products.reduce(0) { $0 + $1.flops }
   ) {
-    let promotes = (route ?? y.device.route(a, b)) == .promoted
-    ProductLoop(a, b, into: y, layout, promotes: promotes, accumulates: accumulate, finish: finish?.body)
-      .run(products)
+    loop.run(products)
   }
 }

@@ -67,16 +67,21 @@ struct Blocking {
     within bytes: Int
   ) {
     let panel = Int(kernels.columns)
-    runs = max(1, (product.k + longest - 1) / longest)
-    // A multiple of every kernel's unit.
-    let equal = max(32, ((product.k + runs - 1) / runs + 31) / 32 * 32)
-    runLength = longest == Self.longestRun ? equal : longest
+    (runs, runLength) = Self.runs(of: product.k, longest: longest)
     let panelBytes = runLength * panel * kernels.elementBytes
     let panels = (product.n + panel - 1) / panel
     let most = max(1, min(widest / panel, bytes / (panelBytes * runs)))
     blocks = (panels + most - 1) / most
     let panelsEach = (panels + blocks - 1) / blocks
     (columns, runBytes) = (panelsEach * panel, panelsEach * panelBytes)
+  }
+
+  /// How many runs k is cut into, and how long they are: a matter of k alone.
+  static func runs(of k: Int, longest: Int) -> (count: Int, length: Int) {
+    let count = max(1, (k + longest - 1) / longest)
+    // A multiple of every kernel's unit.
+    let equal = max(32, ((k + count - 1) / count + 31) / 32 * 32)
+    return (count, longest == longestRun ? equal : longest)
   }
 
   /// The k of a run.

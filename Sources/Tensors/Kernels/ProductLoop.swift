@@ -12,6 +12,8 @@ struct ProductLoop {
   let y: Tensor
   /// Whether sums leave the kernel every 128 of k to be multiplied by scales (``ScaleRoute/promoted``).
   let promotes: Bool
+  /// Panels of B that are kept, and need no packing; nil where none are.
+  let kept: KeptPanels?
   private let accumulates: Bool
   private let finish: RowWork?
 
@@ -30,15 +32,17 @@ struct ProductLoop {
   private static let lastPanels = 4
 
   /// - Parameters:
+  ///   - packed: what keeps panels of B, where it does for this layout.
   ///   - accumulates: add to y, which is float32 then.
   ///   - finish: what is done with rows of y that are complete, while they are in the cache.
   init(
-    _ a: Operand, _ b: Operand, into y: Tensor, _ layout: Layout, promotes: Bool = false, accumulates: Bool,
-    finish: RowWork? = nil
+    _ a: Operand, _ b: Operand, into y: Tensor, _ layout: Layout, promotes: Bool = false,
+    packed: PackedWeights? = nil, accumulates: Bool, finish: RowWork? = nil
   ) {
     (self.layout, self.a, self.b, self.y) = (layout, a, b, y)
     (self.promotes, self.accumulates, self.finish) = (promotes, accumulates, finish)
     kernels = y.device.products(a.tensor.dtype, b.tensor.dtype)
+    kept = packed?.panels(layout, kernels)
   }
 
   func run(_ products: [Product]) {
@@ -50,6 +54,8 @@ struct ProductLoop {
       runOwn(products)
     } else if first.n >= Self.ownColumns * threads {
       runOwn(products, widest: min(Blocking.widestBlock, (first.n + threads - 1) / threads))
+    } else if kept != nil {
+      runOwn(products)
     } else {
       runShared(first)
     }
@@ -132,7 +138,8 @@ struct ProductLoop {
     let most = buffers ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound
     let items = items(products, blockings, most: most)
     let widestSums = zip(products, blockings).map { buffersSums($0) ? $1.columns : 0 }.max() ?? 0
-    let scratch = scratch(packed: packedFloats, sums: (most + Int(kernels.rows)) * widestSums)
+    let scratch = scratch(
+      packed: kept == nil ? packedFloats : 0, sums: (most + Int(kernels.rows)) * widestSums)
     // Whose columns a thread has packed.
     var packed = [(product: Int, block: Int)](repeating: (-1, -1), count: workers.threads)
     packed.withUnsafeMutableBufferPointer { packed in
@@ -140,11 +147,12 @@ struct ProductLoop {
       workers.forEach(items.count) { i, thread in
         let (item, work) = (items[i], Buffers(scratch.buffers(thread)))
         let (product, blocking) = (products[item.product], blockings[item.product])
-        let isKept = keeps(blocking)
-        let isPacked = isKept && packed[thread] == (item.product, item.block)
+        let stays = holdsBlock(blocking)
+        let isPacked = kept != nil || (stays && packed[thread] == (item.product, item.block))
         packed[thread] = (item.product, item.block)
         for run in 0..<blocking.runs {
-          let b = work.b + (isKept ? run * blocking.runBytes : 0)
+          let own = work.b + (stays ? run * blocking.runBytes : 0)
+          let b = keptPanels(product, blocking, item.block, run) ?? own
           if !isPacked { pack(product, blocking, item.block, run, into: b, decoded: work.decoded) }
           multiply(product, blocking, item, run, UnsafeRawPointer(b), work)
         }
@@ -181,7 +189,7 @@ struct ProductLoop {
     // The last ones are small, so that the threads end together, where that means no packing more than once.
     let last = items.suffix(threads).flatMap { item in
       let (product, blocking) = (products[item.product], blockings[item.product])
-      guard keeps(blocking) else { return [item] }
+      guard kept != nil || holdsBlock(blocking) else { return [item] }
       let flops = 2 * Double(min(blocking.columns, product.n)) * Double(product.k)
       return item.parts(panel: Int(kernels.rows), panels: Self.lastPanels, flopsPerRow: flops)
     }
@@ -191,8 +199,8 @@ struct ProductLoop {
   /// Floats of packed columns that a thread has at once.
   private var packedFloats: Int { Blocking.longestRun * Blocking.widestBlock * kernels.elementBytes / 4 }
 
-  /// Whether a thread keeps all runs of a block for its next item.
-  private func keeps(_ blocking: Blocking) -> Bool { blocking.blockBytes <= packedFloats * 4 }
+  /// Whether a thread has memory for all runs of a block, so that they stay for its next item.
+  private func holdsBlock(_ blocking: Blocking) -> Bool { blocking.blockBytes <= packedFloats * 4 }
 
   // MARK: - Parts of a product
 

@@ -21,9 +21,7 @@ extension ProductLoop {
     switch b {
     case .numbers(let b):
       guard !readsInPlace(product, columns) else { return }
-      kernels.packing(b.dtype).b(
-        layout == .nt, source(product, columns, k), product.ldb, product.bRows.map { $0 + k.lowerBound },
-        k.count, columns.count, panels)
+      packNumbers(b, product, columns, k, into: panels)
     case .codes:
       let width = Int(kernels.columns)
       let panelBytes = kernels.padded(k.count) * width * kernels.elementBytes
@@ -32,6 +30,16 @@ extension ProductLoop {
         packCodes(product, part, k, into: panels + i * panelBytes, decoded: decoded)
       }
     }
+  }
+
+  /// Packs panels of columns from numbers, wherever they are.
+  func packNumbers(
+    _ b: Tensor, _ product: Product, _ columns: Range<Int>, _ k: Range<Int>,
+    into panels: UnsafeMutableRawPointer
+  ) {
+    kernels.packing(b.dtype).b(
+      layout == .nt, source(product, columns, k), product.ldb, product.bRows.map { $0 + k.lowerBound },
+      k.count, columns.count, panels)
   }
 
   /// Packs a panel of columns from codes.

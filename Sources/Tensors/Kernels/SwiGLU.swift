@@ -31,15 +31,17 @@ package func swigluGradient(
 /// `h = x W_gate_upᵀ` of each expert, and `a = weight · silu(gate) · up` of its rows while they are in the cache.
 ///
 /// x `[·, D]`, whose rows `gathering [R]` picks; `W_gate_up [E, 2I, D]`, weight `[R]`; h `[R, 2I]`, a `[R, I]`.
+/// - Parameter packed: what keeps the panels of `W_gate_up`; nil to pack it for this product alone.
 package func groupedSwiGLU(
-  _ x: Tensor, gathering: Tensor, _ gateUp: Tensor, weight: Tensor, offsets: [Int]
+  _ x: Tensor, gathering: Tensor, _ gateUp: Tensor, weight: Tensor, offsets: [Int],
+  packed: PackedWeights? = nil
 ) -> (h: Tensor, a: Tensor) {
   let (rows, width, device) = (gathering.count, gateUp.shape[1], x.device)
   let h = Tensor([rows, width], x.dtype, on: device)
   let a = Tensor([rows, width / 2], x.dtype, on: device)
   let finish = swigluRows(h, weight, a)
   groupedMatmul(
-    .numbers(x), gathering: gathering, .numbers(gateUp), .nt, offsets: offsets, into: h,
+    .numbers(x), gathering: gathering, .numbers(gateUp), .nt, offsets: offsets, into: h, packed: packed,
     finish: ("SwiGLU", a.byteCount + weight.byteCount, finish))
   return (h, a)
 }
@@ -47,9 +49,11 @@ package func groupedSwiGLU(
 /// `da = dy W_down` of each expert, and the gradients of SwiGLU of its rows while they are in the cache.
 ///
 /// dy `[·, D]`, whose rows `gathering [R]` picks; `W_down [E, D, I]`; h and weight as in
-/// ``groupedSwiGLU(_:gathering:_:weight:offsets:)``, results as in ``swigluGradient(_:_:weight:)``.
+/// ``groupedSwiGLU(_:gathering:_:weight:offsets:packed:)``, results as in ``swigluGradient(_:_:weight:)``.
+/// - Parameter packed: what keeps the panels of `W_down`; nil to pack it for this product alone.
 package func groupedSwiGLUGradient(
-  _ dy: Tensor, gathering: Tensor, _ down: Tensor, h: Tensor, weight: Tensor, offsets: [Int]
+  _ dy: Tensor, gathering: Tensor, _ down: Tensor, h: Tensor, weight: Tensor, offsets: [Int],
+  packed: PackedWeights? = nil
 ) -> (dh: Tensor, dweight: Tensor, a: Tensor) {
   let (rows, inner, device) = (gathering.count, down.shape[2], dy.device)
   precondition(h.shape == [rows, 2 * inner], "SwiGLU gradient: \(h.shape) is not [\(rows), \(2 * inner)]")
@@ -58,7 +62,7 @@ package func groupedSwiGLUGradient(
   let dweight = Tensor([rows], on: device)
   let finish = swigluGradientRows(da, h, weight, dh, a, dweight)
   groupedMatmul(
-    .numbers(dy), gathering: gathering, .numbers(down), .nn, offsets: offsets, into: da,
+    .numbers(dy), gathering: gathering, .numbers(down), .nn, offsets: offsets, into: da, packed: packed,
     finish: ("SwiGLU gradient", 2 * h.byteCount + a.byteCount + 2 * weight.byteCount, finish))
   return (dh, dweight, a)
 }

@@ -59,6 +59,12 @@ extension RunConfiguration {
       "learning_rate.phases", "training.global_batch_size", "training.micro_batch_size",
       "training.sequence_length"
     ) { $0.faultOfPhaseEnds },
+    .init("training.packed_weights", "precision.mode") {
+      $0.training.packedWeights == .none || $0.precision.mode != .fp8
+        ? nil
+        : "packed_weights (\($0.training.packedWeights.rawValue)) keeps panels of numbers, but with precision.mode "
+          + "fp8 products read codes; leave it none"
+    },
     .init("precision.fp8", "model.num_hidden_layers") {
       $0.precision.mode == .fp8 ? $0.precision.fp8.fault(in: $0.model.shape) : nil
     },

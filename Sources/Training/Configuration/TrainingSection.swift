@@ -25,6 +25,7 @@ package struct TrainingSection: Sendable, Hashable {
   /// D, the parts that the last two losses divide the experts into; nil for `model.n_group`.
   package var balanceDevices: Int?
   package var recompute: [RecomputedPart] = []
+  package var packedWeights = PackedWeights.none
   /// nil for as many as the machine has cores.
   package var threads: Int?
   package var nonFinite = NonFinitePolicy.stop
@@ -43,6 +44,11 @@ package struct TrainingSection: Sendable, Hashable {
   /// What the backward pass computes again instead of keeping it.
   package enum RecomputedPart: String, Sendable, CaseIterable {
     case norms, upProjections = "up_projections", swiglu
+  }
+
+  /// The products whose packed weights are kept from one update to the next.
+  package enum PackedWeights: String, Sendable, CaseIterable {
+    case none, forward, both
   }
 
   /// What is done about a loss or gradient that is no number.
@@ -117,6 +123,11 @@ package struct TrainingSection: Sendable, Hashable {
     .init(
       "recompute", \.recompute, ValueKind.choice(RecomputedPart.self).list(),
       "what the backward pass computes again, to save memory; FP8 layers always do so with norms and swiglu"),
+    .init(
+      "packed_weights", \.packedWeights, .choice(PackedWeights.self),
+      "for which products weights are packed once an update and kept: none, forward, or both forward and the "
+        + "gradient of the input. No bit of the result depends on it; it takes up to 4 bytes a weight for each"
+    ),
     .init(
       "threads", \.threads, ValueKind.integer(1...4096).optional("auto"),
       "worker threads; auto: one a core. The result does not depend on it"),

@@ -128,6 +128,7 @@ let smallRun = """
       "training.global_batch_size={from: 4, to: 8, over_tokens: 0}",
       "training.global_batch_size.over_tokens: over_tokens (0) leaves no ramp from 4 to 8"
     ),
+    ("training.packed_weights=all", "expected one of none, forward, both; found 'all'"),
     ("training.recompute=[norms, norms]", "a part is named twice"),
     ("training.recompute=[attention]", "expected one of norms, up_projections, swiglu; found 'attention'"),
     ("training.non_finite=ignore", "expected one of stop, skip, roll_back; found 'ignore'"),
@@ -204,6 +205,14 @@ let smallRun = """
     let found = faultsOf(with: [override])
     #expect(found.count == 1, "\(found)")
     #expect(found[0].contains(message), "\(found)")
+  }
+
+  @Test func packedWeightsAreNumbers() throws {
+    let overrides = ["precision.mode=fp8", "training.packed_weights=both"]
+    let found = faultsOf(with: overrides)
+    #expect(
+      found.count == 1 && found[0].contains("packed_weights (both) keeps panels of numbers"), "\(found)")
+    #expect(faultsOf(with: [overrides[0]]).isEmpty && faultsOf(with: [overrides[1]]).isEmpty)
   }
 
   /// Readers of YAML 1.1 take 1e-06 for text, but 1.0e-06 for a number.
