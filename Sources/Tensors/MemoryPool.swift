@@ -11,7 +11,8 @@ internal import Foundation
 /// pool (`HADAL_POOL=plain`, and unasked in a build with AddressSanitizer) takes every block from the system, with
 /// exactly the bytes that were asked for, and gives it back at once; it counts the same sizes.
 package final class MemoryPool {
-  private let isPlain: Bool
+  /// Whether every block is the system's, neither rounded nor recycled.
+  let isPlain: Bool
   private let nodes: UInt64
   private var free: [Int: [UnsafeMutableRawPointer]] = [:]
   private var small: [UnsafeMutableRawPointer] = []

@@ -1,6 +1,8 @@
-/// Buffers for each thread, cut from one allocation; each starts on a cache line.
+/// Buffers of floats for each thread, cut from one allocation; each starts on a cache line. From a plain pool each is a
+/// block of its own: tools that watch bounds would not see one buffer run into the next.
 struct Scratch {
-  private let memory: Tensor
+  /// One tensor for all buffers, or one for each: those of the first thread, those of the second, …
+  private let memory: [Tensor]
   private let offsets: [Int]
   private let stride: Int
 
@@ -13,11 +15,19 @@ struct Scratch {
     }
     self.offsets = offsets
     stride = end
-    memory = Tensor([threads, end], on: device)
+    if device.pool.isPlain {
+      memory = (0..<threads).flatMap { _ in sizes.map { Tensor([$0], on: device) } }
+    } else {
+      memory = [Tensor([threads, end], on: device)]
+    }
   }
 
   func buffers(_ thread: Int) -> [UnsafeMutablePointer<Float>] {
-    let base = memory.floats.baseAddress! + thread * stride
+    if memory[0].device.pool.isPlain {
+      let first = thread * offsets.count
+      return memory[first..<first + offsets.count].map { $0.floats.baseAddress! }
+    }
+    let base = memory[0].floats.baseAddress! + thread * stride
     return offsets.map { base + $0 }
   }
 }
