@@ -28,24 +28,7 @@ struct MatrixMultiplyTests {
   private func reference(
     _ a: Sample, _ b: Sample, _ layout: Layout, _ s: Size, aAt: Int = 0, bAt: Int = 0
   ) -> [Double] {
-    let (aRow, aColumn) = layout == .tn ? (1, s.m) : (s.k, 1)
-    let (bRow, bColumn) = layout == .nt ? (1, s.k) : (s.n, 1)
-    var y = [Double](repeating: 0, count: s.m * s.n)
-    a.values.withUnsafeBufferPointer { a in
-      b.values.withUnsafeBufferPointer { b in
-        for i in 0..<s.m {
-          for j in 0..<s.n {
-            var (sum, p) = (0.0, 0)
-            while p < s.k {
-              sum += Double(a[aAt + i * aRow + p * aColumn]) * Double(b[bAt + p * bRow + j * bColumn])
-              p += 1
-            }
-            y[i * s.n + j] = sum
-          }
-        }
-      }
-    }
-    return y
+    doubleProduct(a.values, b.values, layout, m: s.m, n: s.n, k: s.k, aAt: aAt, bAt: bAt)
   }
 
   @Test(arguments: Kernel.all, [Layout.nt, .nn, .tn])
