@@ -42,6 +42,9 @@ let package = Package(
     .target(name: "CKernels", cSettings: kernelFlags),
     library("Numerics", []),
     library("Data", []),
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev", "pkg-config"])]),
+    // Messages between ranks; knows no arrays.
+    library("Communication", ["CMPI"]),
     // Layer 1: arrays, then what differentiates them.
     library("Tensors", ["Numerics", "CKernels"]),
     library("Autograd", ["Tensors"]),
@@ -66,6 +69,7 @@ let package = Package(
     tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
     tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
+    tests("CommunicationTests", ["Communication"]),
     tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),
     tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),
     tests("ModelTests", ["Model", "Autograd", "Tensors", "Checkpoint", "OracleSupport"]),

@@ -1,0 +1,57 @@
+/// What the communicators and requests of one rank share.
+final class Endpoint {
+  let transport: any Transport
+  let timeout: Double
+  let largestChunk: Int
+  /// By rank of the world; a node is named by a number from 0.
+  var hosts: [String]
+  var nodes: [Int]
+  var counters = TrafficCounters()
+  /// The next context that no communicator of this rank has.
+  var nextContext = 1
+  /// Requests that have begun and not ended.
+  private var underWay: [Int: [MessageDescription]] = [:]
+  /// Messages whose requests were dropped, and the memory that the transport may still write to.
+  private var abandoned: [MessageDescription] = []
+  private var kept: [AnyObject] = []
+  private var requests = 0
+
+  init(transport: any Transport, settings: World.Settings) {
+    precondition(settings.timeout > 0, "a timeout of \(settings.timeout) s")
+    self.transport = transport
+    timeout = settings.timeout
+    largestChunk = min(settings.largestChunk ?? transport.largestChunk, transport.largestChunk)
+    precondition(largestChunk > 0, "chunks of \(largestChunk) bytes")
+    hosts = [String](repeating: "?", count: transport.size)
+    nodes = [Int](repeating: 0, count: transport.size)
+  }
+
+  func begin(_ messages: [MessageDescription]) -> Int {
+    requests += 1
+    underWay[requests] = messages
+    return requests
+  }
+
+  func end(_ request: Int) { underWay[request] = nil }
+
+  /// Gives up what a request had under way: an error passes by, or somebody forgot to wait.
+  func abandon(_ request: Int, _ transfer: any Transfer, owner: AnyObject?) {
+    abandoned += transfer.pending
+    underWay[request] = nil
+    if !transfer.cancel(transport), let owner { kept.append(owner) }
+  }
+
+  func describe(
+    _ direction: MessageDescription.Direction, peer: Int, bytes: Int, communicator: String, _ purpose: Purpose
+  ) -> MessageDescription {
+    MessageDescription(
+      direction: direction, purpose: purpose, communicator: communicator, rank: transport.rank,
+      host: hosts[transport.rank], peer: peer, peerHost: hosts[peer], bytes: bytes)
+  }
+
+  func close() throws(CommunicationError) {
+    let unfinished = abandoned + underWay.sorted { $0.key < $1.key }.flatMap(\.value)
+    guard unfinished.isEmpty else { throw .unfinished(unfinished) }
+    try transport.close()
+  }
+}

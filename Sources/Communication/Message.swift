@@ -1,0 +1,102 @@
+/// Something under way that is over at some time.
+protocol Transfer {
+  /// Goes on as far as possible without waiting; true when it is over.
+  mutating func advance(_ transport: any Transport) throws(CommunicationError) -> Bool
+  /// The messages that it still waits for.
+  var pending: [MessageDescription] { get }
+  /// Gives it up; false where the transport can no longer be stopped.
+  func cancel(_ transport: any Transport) -> Bool
+}
+
+/// A message of any length, cut into chunks. The last chunk is always smaller than the others, so that a sender and
+/// a receiver that expect different lengths always meet in a chunk of different lengths.
+struct Message: Transfer {
+  private struct Chunk {
+    var ticket: Ticket
+    var bytes: Int
+  }
+  private let description: MessageDescription
+  private var chunks: [Chunk]
+  /// How many of them are done: they are asked for in order.
+  private var done = 0
+
+  static func send(
+    _ bytes: UnsafeRawBufferPointer, to address: Address, _ description: MessageDescription,
+    of endpoint: Endpoint
+  ) throws(CommunicationError) -> Message {
+    var chunks: [Chunk] = []
+    for range in ranges(of: bytes.count, largest: endpoint.largestChunk) {
+      let chunk = UnsafeRawBufferPointer(rebasing: bytes[range])
+      chunks.append(Chunk(ticket: try endpoint.transport.send(chunk, to: address), bytes: range.count))
+    }
+    if address.peer != endpoint.transport.rank {
+      let isNear = endpoint.nodes[address.peer] == endpoint.nodes[endpoint.transport.rank]
+      endpoint.counters.count(description.purpose.kind, bytes: bytes.count, withinNode: isNear)
+    }
+    return Message(description: description, chunks: chunks)
+  }
+
+  static func receive(
+    _ bytes: UnsafeMutableRawBufferPointer, from address: Address, _ description: MessageDescription,
+    of endpoint: Endpoint
+  ) throws(CommunicationError) -> Message {
+    var chunks: [Chunk] = []
+    for range in ranges(of: bytes.count, largest: endpoint.largestChunk) {
+      let chunk = UnsafeMutableRawBufferPointer(rebasing: bytes[range])
+      chunks.append(Chunk(ticket: try endpoint.transport.receive(chunk, from: address), bytes: range.count))
+    }
+    return Message(description: description, chunks: chunks)
+  }
+
+  private static func ranges(of length: Int, largest: Int) -> [Range<Int>] {
+    (0...length / largest).map { $0 * largest..<min(length, ($0 + 1) * largest) }
+  }
+
+  mutating func advance(_ transport: any Transport) throws(CommunicationError) -> Bool {
+    while done < chunks.count {
+      switch try transport.delivery(of: chunks[done].ticket) {
+      case .underWay: return false
+      case .done(let bytes):
+        done += 1
+        guard bytes == chunks[done - 1].bytes else { throw mismatch(arrived: bytes) }
+      case .tooLong:
+        done += 1
+        throw mismatch(arrived: nil)
+      }
+    }
+    return true
+  }
+
+  private func mismatch(arrived: Int?) -> CommunicationError {
+    let before = chunks.prefix(done - 1).reduce(0) { $0 + $1.bytes }
+    return .lengthMismatch(description, expected: description.bytes, arrived: arrived.map { before + $0 })
+  }
+
+  var pending: [MessageDescription] { done < chunks.count ? [description] : [] }
+
+  func cancel(_ transport: any Transport) -> Bool {
+    chunks[done...].reduce(true) { transport.cancel($1.ticket) && $0 }
+  }
+}
+
+/// Several messages at once.
+struct Messages: Transfer {
+  private var messages: [Message]
+
+  init(_ messages: [Message]) { self.messages = messages }
+
+  /// One after the other: the transport moves all of them whichever is asked for.
+  mutating func advance(_ transport: any Transport) throws(CommunicationError) -> Bool {
+    while !messages.isEmpty {
+      guard try messages[messages.count - 1].advance(transport) else { return false }
+      messages.removeLast()
+    }
+    return true
+  }
+
+  var pending: [MessageDescription] { messages.flatMap(\.pending) }
+
+  func cancel(_ transport: any Transport) -> Bool {
+    messages.reduce(true) { $1.cancel(transport) && $0 }
+  }
+}
