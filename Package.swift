@@ -71,10 +71,18 @@ let package = Package(
     .target(
       name: "OracleSupport", dependencies: ["Checkpoint", "Tensors"], path: "Tests/OracleSupport",
       swiftSettings: strict),
+    // What holds between ranks, for the unit tests and for a program under mpirun.
+    .target(
+      name: "CommunicationChecks", dependencies: ["Communication"], path: "Tests/CommunicationChecks",
+      swiftSettings: strict),
+    .executableTarget(
+      name: "mpi-checks", dependencies: ["Communication", "CommunicationChecks"], path: "Tests/MPI",
+      exclude: ["run.sh"],
+      swiftSettings: strict),
     tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
     tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
-    tests("CommunicationTests", ["Communication"]),
+    tests("CommunicationTests", ["Communication", "CommunicationChecks"]),
     tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),
     tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),
     tests("ModelTests", ["Model", "Autograd", "Tensors", "Checkpoint", "OracleSupport"]),

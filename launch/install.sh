@@ -3,9 +3,11 @@
 #   launch/install.sh [PACKAGE …]      further packages to install with them
 set -euo pipefail
 
-# What the Swift package manager needs to fetch, compile and link; a toolchain from a tar file comes without.
+# What the Swift package manager needs to fetch, compile and link (a toolchain from a tar file comes without), and
+# Open MPI, whose headers pkg-config finds.
 packages=(
-  git ca-certificates libc6-dev libstdc++-12-dev binutils zlib1g-dev libcurl4 libncurses6 libsqlite3-0 libxml2 "$@")
+  git ca-certificates libc6-dev libstdc++-12-dev binutils zlib1g-dev libcurl4 libncurses6 libsqlite3-0 libxml2
+  libopenmpi-dev openmpi-bin pkg-config "$@")
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

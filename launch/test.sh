@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them.
 #   launch/test.sh                     HADAL_ALLOW_SKIP=1: pass without PyTorch if it cannot be installed
-# Order: format, imports and both builds without warnings, unit and command-line tests, then other software (PyTorch and
-# transformers from PyPI) against `hadal probe`, `import` and `export`.
+# Order: format, imports and both builds without warnings, unit and command-line tests, ranks under mpirun, then other
+# software (PyTorch and transformers from PyPI) against `hadal probe`, `import` and `export`.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
@@ -17,6 +17,9 @@ swift build --build-tests --explicit-target-dependency-import-check error
 
 echo "== unit and command-line tests"
 swift test --skip-build --parallel
+
+echo "== four ranks under mpirun"
+Tests/MPI/run.sh "$(swift build --show-bin-path)/mpi-checks"
 
 echo "== release build"
 swift build -c release --product hadal

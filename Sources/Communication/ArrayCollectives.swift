@@ -75,6 +75,10 @@ private struct ReduceScatter: Transfer {
     return true
   }
 
+  mutating func sift(_ transport: any Transport) throws(CommunicationError) {
+    try messages.sift(transport)
+  }
+
   var pending: [MessageDescription] { messages.pending }
 
   func cancel(_ transport: any Transport) -> Bool { messages.cancel(transport) }

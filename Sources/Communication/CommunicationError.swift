@@ -59,12 +59,12 @@ extension CommunicationError: CustomStringConvertible {
   }
 
   /// The first few, a line each: a rank may wait for a message of each of a thousand.
-  private static func list(_ messages: [MessageDescription]) -> String {
+  static func list(_ messages: [MessageDescription]) -> String {
     let shown = 8
     var text = messages.prefix(shown).map { "\n  \($0)" }.joined()
     if messages.count > shown { text += "\n  and \(messages.count - shown) more" }
     return text
   }
 
-  private static func rounded(_ seconds: Double) -> Double { (seconds * 10).rounded() / 10 }
+  static func rounded(_ seconds: Double) -> Double { (seconds * 10).rounded() / 10 }
 }

@@ -1,6 +1,7 @@
 /// What the communicators and requests of one rank share.
 final class Endpoint {
   let transport: any Transport
+  let board: WaitBoard
   let timeout: Double
   let largestChunk: Int
   /// By rank of the world; a node is named by a number from 0.
@@ -16,9 +17,9 @@ final class Endpoint {
   private var kept: [AnyObject] = []
   private var requests = 0
 
-  init(transport: any Transport, settings: World.Settings) {
+  init(transport: any Transport, settings: World.Settings, board: WaitBoard) {
     precondition(settings.timeout > 0, "a timeout of \(settings.timeout) s")
-    self.transport = transport
+    (self.transport, self.board) = (transport, board)
     timeout = settings.timeout
     largestChunk = min(settings.largestChunk ?? transport.largestChunk, transport.largestChunk)
     precondition(largestChunk > 0, "chunks of \(largestChunk) bytes")
@@ -49,9 +50,8 @@ final class Endpoint {
       host: hosts[transport.rank], peer: peer, peerHost: hosts[peer], bytes: bytes)
   }
 
-  func close() throws(CommunicationError) {
+  func checkAllIsOver() throws(CommunicationError) {
     let unfinished = abandoned + underWay.sorted { $0.key < $1.key }.flatMap(\.value)
     guard unfinished.isEmpty else { throw .unfinished(unfinished) }
-    try transport.close()
   }
 }

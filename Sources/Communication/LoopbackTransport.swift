@@ -11,13 +11,21 @@ package final class LoopbackTransport: Transport {
   package let largestChunk: Int
   private let post: PostOffice
 
+  /// The most bytes of a chunk, as with MPI.
+  private static let largest = 1 << 30
+
   private init(rank: Int, size: Int, largestChunk: Int, post: PostOffice) {
     (self.rank, self.size, self.largestChunk, self.post) = (rank, size, largestChunk, post)
   }
 
   /// Makes the ends of `ranks` ranks on demand; each must be used by one thread only.
-  static func ends(ranks: Int, largestChunk: Int, post: PostOffice) -> @Sendable (Int) -> LoopbackTransport {
-    { LoopbackTransport(rank: $0, size: ranks, largestChunk: largestChunk, post: post) }
+  static func ends(ranks: Int, post: PostOffice) -> @Sendable (Int) -> LoopbackTransport {
+    { LoopbackTransport(rank: $0, size: ranks, largestChunk: largest, post: post) }
+  }
+
+  /// A world of one rank.
+  static func alone() -> LoopbackTransport {
+    LoopbackTransport(rank: 0, size: 1, largestChunk: largest, post: PostOffice())
   }
 
   /// Mailboxes know contexts by their numbers.
@@ -46,6 +54,9 @@ package final class LoopbackTransport: Transport {
   package func progress() {}
 
   package func close() {}
+
+  /// The others have their own limits, and the process stays.
+  package func raiseAlarm() {}
 
   package func abort(code: Int32) -> Never { exit(code) }
 }

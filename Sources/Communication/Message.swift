@@ -2,6 +2,8 @@
 protocol Transfer {
   /// Goes on as far as possible without waiting; true when it is over.
   mutating func advance(_ transport: any Transport) throws(CommunicationError) -> Bool
+  /// Asks for every message, not only for the next, so that `pending` is what is really missing.
+  mutating func sift(_ transport: any Transport) throws(CommunicationError)
   /// The messages that it still waits for.
   var pending: [MessageDescription] { get }
   /// Gives it up; false where the transport can no longer be stopped.
@@ -67,6 +69,10 @@ struct Message: Transfer {
     return true
   }
 
+  mutating func sift(_ transport: any Transport) throws(CommunicationError) {
+    _ = try advance(transport)
+  }
+
   private func mismatch(arrived: Int?) -> CommunicationError {
     let before = chunks.prefix(done - 1).reduce(0) { $0 + $1.bytes }
     return .lengthMismatch(description, expected: description.bytes, arrived: arrived.map { before + $0 })
@@ -92,6 +98,12 @@ struct Messages: Transfer {
       messages.removeLast()
     }
     return true
+  }
+
+  mutating func sift(_ transport: any Transport) throws(CommunicationError) {
+    for index in messages.indices.reversed() where try messages[index].advance(transport) {
+      messages.remove(at: index)
+    }
   }
 
   var pending: [MessageDescription] { messages.flatMap(\.pending) }

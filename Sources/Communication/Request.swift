@@ -33,14 +33,36 @@ package final class Request {
     precondition(!wasAwaited, "a request is awaited twice: \(transfer.pending)")
     wasAwaited = true
     if try isComplete() { return }
-    var watch = Stopwatch()
-    defer { if !isHidden { endpoint.counters.addExposed(seconds: watch.seconds) } }
-    while try !isComplete() {
-      if watch.seconds > endpoint.timeout {
-        throw .timeout(waitingFor: transfer.pending, seconds: watch.seconds)
-      }
-      watch.pause()
+    let start = ContinuousClock.now
+    defer {
+      if !isHidden { endpoint.counters.addExposed(seconds: (ContinuousClock.now - start).inSeconds) }
     }
+    var nextReport = min(1, endpoint.timeout / 4)
+    while try !isComplete() {
+      let seconds = (ContinuousClock.now - start).inSeconds
+      if seconds > nextReport {
+        nextReport = seconds + min(1, endpoint.timeout / 4)
+        try report(since: start, isOver: seconds > endpoint.timeout)
+      }
+      Self.pause(after: seconds)
+    }
+    // Not after an error: what it waited for is what the others ask about.
+    endpoint.board.endWait()
+  }
+
+  /// Puts what is missing where the motor can read it, and gives up when the time is over.
+  private func report(since start: ContinuousClock.Instant, isOver: Bool) throws(CommunicationError) {
+    try transfer.sift(endpoint.transport)
+    let missing = transfer.pending
+    endpoint.board.wait(for: missing, since: start)
+    guard isOver, !missing.isEmpty else { return }
+    throw .timeout(waitingFor: missing, seconds: (ContinuousClock.now - start).inSeconds)
+  }
+
+  /// Between two looks: at first lets others run, then sleeps, so that ranks which share processors do not take them
+  /// from each other.
+  private static func pause(after seconds: Double) {
+    if seconds < 200e-6 { sched_yield() } else { usleep(20) }
   }
 
   private func finish() {
@@ -59,19 +81,4 @@ package final class Request {
 /// - Throws: as `Request.wait(hidden:)`.
 package func waitAll(_ requests: [Request], hidden isHidden: Bool = false) throws(CommunicationError) {
   for request in requests { try request.wait(hidden: isHidden) }
-}
-
-/// How long a wait has lasted, and what it does between two looks: at first it lets others run, then it sleeps, so
-/// that ranks which share processors do not take them from each other.
-private struct Stopwatch {
-  private let start = ContinuousClock.now
-
-  var seconds: Double {
-    let (seconds, attoseconds) = (ContinuousClock.now - start).components
-    return Double(seconds) + Double(attoseconds) * 1e-18
-  }
-
-  mutating func pause() {
-    if seconds < 200e-6 { sched_yield() } else { usleep(20) }
-  }
 }

@@ -3,6 +3,8 @@ package struct TrafficCounters: Hashable, Sendable {
   package struct Count: Hashable, Sendable {
     package var messages = 0
     package var bytes = 0
+
+    package init(messages: Int = 0, bytes: Int = 0) { (self.messages, self.bytes) = (messages, bytes) }
   }
 
   /// Sent to ranks of the same node.

@@ -60,6 +60,9 @@ package protocol Transport: AnyObject {
   /// After the last message.
   func close() throws(CommunicationError)
 
+  /// Tells the other ranks that this one has given up, so that they print what they wait for.
+  func raiseAlarm()
+
   /// Ends the process, and with it the job; `report` has been printed.
   func abort(code: Int32) -> Never
 }

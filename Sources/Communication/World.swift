@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// All ranks of a job, from the first message to the last. Not `Sendable`: one thread drives a rank.
 package final class World {
   /// What can be set.
@@ -7,8 +9,11 @@ package final class World {
     /// The most bytes that travel in one piece; nil: as many as the transport can.
     package var largestChunk: Int?
 
-    package init(timeout: Double = 600, largestChunk: Int? = nil) {
-      (self.timeout, self.largestChunk) = (timeout, largestChunk)
+    /// Seconds between two turns of the thread that moves messages while kernels run; nil: nothing moves them then.
+    package var motorInterval: Double?
+
+    package init(timeout: Double = 600, largestChunk: Int? = nil, motorInterval: Double? = 50e-6) {
+      (self.timeout, self.largestChunk, self.motorInterval) = (timeout, largestChunk, motorInterval)
     }
   }
 
@@ -18,10 +23,11 @@ package final class World {
   /// - Parameters:
   ///   - node: a number that only the ranks of the same node give.
   ///   - host: what people call this machine.
-  package init(
-    transport: any Transport, node: Int, host: String, settings: Settings
+  init(
+    transport: any Transport, node: Int, host: String, settings: Settings, board: WaitBoard = WaitBoard()
   ) throws(CommunicationError) {
-    endpoint = Endpoint(transport: transport, settings: settings)
+    endpoint = Endpoint(transport: transport, settings: settings, board: board)
+    board.name("rank \(transport.rank) of \(transport.size) (\(host), process \(getpid()))")
     let ranks = Array(0..<transport.size)
     communicator = Communicator(name: "world", worldRanks: ranks, context: 0, endpoint: endpoint)
     let purpose = Purpose("start", .control)
@@ -40,5 +46,9 @@ package final class World {
   /// The last call: no message may be under way, and all ranks come here.
   ///
   /// - Throws: `CommunicationError.unfinished` with the messages that nobody has waited for.
-  package func close() throws(CommunicationError) { try endpoint.close() }
+  package func close() throws(CommunicationError) {
+    try endpoint.checkAllIsOver()
+    try communicator.barrier(Purpose("end", .control))
+    try endpoint.transport.close()
+  }
 }

@@ -42,7 +42,7 @@ extension World {
     _ loopback: Loopback, _ body: @escaping @Sendable (World) throws -> Value
   ) -> [Result<Value, any Error>] {
     let post = PostOffice()
-    let ends = LoopbackTransport.ends(ranks: loopback.ranks, largestChunk: 1 << 30, post: post)
+    let ends = LoopbackTransport.ends(ranks: loopback.ranks, post: post)
     let results = Gathered<Value>(count: loopback.ranks)
     for rank in 0..<loopback.ranks {
       let thread = Thread {

@@ -1,0 +1,59 @@
+internal import Foundation
+internal import Synchronization
+
+/// The thread that turns MPI while kernels run: long transfers move only inside calls of the library.
+///
+/// It also listens for the alarm of a rank that has given up, and then prints what this one waits for.
+final class Motor: Sendable {
+  private let condition = NSCondition()
+  private let isStopped = Atomic<Bool>(false)
+  private let isAsleep = Atomic<Bool>(false)
+  private let gate: MPIGate
+  private let board: WaitBoard
+  private let interval: Double?
+
+  /// How often it looks for an alarm while no chunk is under way, in seconds.
+  private static let calm = 0.1
+
+  /// - Parameter interval: seconds between two turns while chunks are under way; nil: only listens for alarms.
+  init(gate: MPIGate, board: WaitBoard, interval: Double?) {
+    (self.gate, self.board, self.interval) = (gate, board, interval)
+    let thread = Thread { [self] in run() }
+    thread.name = "hadal-motor"
+    thread.stackSize = 1 << 20
+    thread.start()
+  }
+
+  /// There is something to move.
+  func wake() {
+    // The chunk has been counted before: either the motor is not asleep yet and will see it, or it is.
+    guard isAsleep.load(ordering: .sequentiallyConsistent) else { return }
+    condition.withLock { condition.signal() }
+  }
+
+  func stop() {
+    isStopped.store(true, ordering: .sequentiallyConsistent)
+    condition.withLock { condition.signal() }
+  }
+
+  private func run() {
+    while !isStopped.load(ordering: .sequentiallyConsistent) {
+      do throws(CommunicationError) {
+        if let peer = try gate.turn() { board.tell(because: peer) }
+      } catch {
+        // The driver meets the same error in its next call, and ends the job.
+        return board.write("the motor stops: \(error)")
+      }
+      if let interval, gate.isBusy { usleep(UInt32(interval * 1e6)) } else { sleep() }
+    }
+  }
+
+  private func sleep() {
+    condition.lock()
+    defer { condition.unlock() }
+    isAsleep.store(true, ordering: .sequentiallyConsistent)
+    defer { isAsleep.store(false, ordering: .sequentiallyConsistent) }
+    guard interval == nil || !gate.isBusy, !isStopped.load(ordering: .sequentiallyConsistent) else { return }
+    _ = condition.wait(until: Date(timeIntervalSinceNow: Self.calm))
+  }
+}
