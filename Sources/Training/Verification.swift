@@ -27,14 +27,19 @@ package struct Verification {
   package struct Report: Sendable {
     /// The tensor of each kind that is off most, over all steps.
     package fileprivate(set) var worst: [Kind: Difference] = [:]
+    /// All tensors of a kind as one vector.
+    package var overall: [Kind: Double] { sums.mapValues(\.relative) }
+    private var sums: [Kind: Distance] = [:]
     /// How many tensors of each kind were compared.
     package fileprivate(set) var compared: [Kind: Int] = [:]
     /// Tokens that went to another expert, and all of them.
     package fileprivate(set) var rerouted = 0
     package fileprivate(set) var routed = 0
 
-    fileprivate mutating func add(_ kind: Kind, _ name: String, _ relative: Double) {
+    fileprivate mutating func add(_ kind: Kind, _ name: String, _ distance: Distance) {
       compared[kind, default: 0] += 1
+      sums[kind, default: Distance()] += distance
+      let relative = distance.relative
       // Written so that a NaN is worse than any number.
       if let worst = worst[kind], !(relative > worst.relative || relative.isNaN) { return }
       worst[kind] = Difference(name: name, relative: relative)
@@ -79,7 +84,8 @@ package struct Verification {
     let names = ["loss"] + found.multiTokenLosses.indices.map { "loss of MTP depth \($0 + 1)" }
     let pairs = zip([found.total] + found.multiTokenLosses, [expected.total] + expected.multiTokenLosses)
     for (name, (found, expected)) in zip(names, pairs) {
-      report.add(.loss, name, abs(found - expected) / abs(expected))
+      let off = found - expected
+      report.add(.loss, name, Distance(difference: off * off, size: expected * expected))
     }
     for (layer, counts) in expected.loads {
       let other = found.loads[layer] ?? []
@@ -102,14 +108,26 @@ package struct Verification {
   }
 }
 
+/// ‖a − b‖² and ‖b‖².
+private struct Distance: Sendable {
+  var difference = 0.0
+  var size = 0.0
+
+  /// ‖a − b‖ / ‖b‖; 0 where both are zero.
+  var relative: Double { difference == 0 ? 0 : (difference / size).squareRoot() }
+
+  static func += (sum: inout Distance, addend: Distance) {
+    sum.difference += addend.difference
+    sum.size += addend.size
+  }
+}
+
 extension Tensor {
-  /// ‖self − other‖ / ‖other‖ in float64; 0 where both are zero.
-  fileprivate func distance(from other: Tensor) -> Double {
-    var (difference, square) = (0.0, 0.0)
+  fileprivate func distance(from other: Tensor) -> Distance {
+    var distance = Distance()
     for (a, b) in zip(floats, other.floats) {
-      difference += Double(a - b) * Double(a - b)
-      square += Double(b) * Double(b)
+      distance += Distance(difference: Double(a - b) * Double(a - b), size: Double(b) * Double(b))
     }
-    return difference == 0 ? 0 : (difference / square).squareRoot()
+    return distance
   }
 }

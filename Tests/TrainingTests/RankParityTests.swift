@@ -51,15 +51,19 @@ struct RankParityTests {
     #expect(report.compared == [.loss: 3 * 2, .gradient: 3 * tensors, .parameter: 3 * tensors])
   }
 
+  /// Sums of other order are rounded otherwise, by 2⁻⁹ in bfloat16 and 2⁻⁴ in E4M3, and that through three layers.
+  /// Each token has all experts, so that no near tie between two of them is decided differently.
   @Test(arguments: ["bfloat16", "fp8"], [(2, 1), (2, 2), (4, 2), (4, 4)])
   func rounded(mode: String, layout: (data: Int, expert: Int)) throws {
     let report = try report(
-      layout.data, ["parallel={data: \(layout.data), expert: \(layout.expert)}", "precision={mode: \(mode)}"],
-      steps: 1)
+      layout.data,
+      [
+        "parallel={data: \(layout.data), expert: \(layout.expert)}", "precision={mode: \(mode)}",
+        "model.num_experts_per_tok=8", "model.n_group=1", "model.topk_group=1",
+      ], steps: 1)
     for kind in Verification.Kind.allCases {
       let worst = try #require(report.worst[kind])
-      print(mode, layout, kind, worst, report.rerouted)
-      #expect(worst.relative <= 1e-1, "\(kind): \(worst)")
+      #expect(worst.relative <= (mode == "fp8" ? 0.1 : 0.02), "\(kind): \(worst)")
     }
   }
 }
