@@ -196,7 +196,7 @@ case $bind in
     ;;
   none)
     placement=(--map-by slot --bind-to none)
-    say "$ranks rank(s) on $nodes node(s), not bound"
+    say "$ranks rank(s) on $nodes node(s), not bound by Open MPI"
     # Unbound, every rank would start a worker for each core of the node.
     if [ "$most" -gt 1 ] && [[ $(basename "$program") == hadal && ${1:-} == train ]] &&
       [[ " $* " != *training.threads=* ]]; then
@@ -267,8 +267,5 @@ while :; do
   # A wait that a signal has ended is over before the job is.
   kill -0 "$job" 2>/dev/null || break
 done
-[ "$code" -eq 0 ] || {
-  say "the job ended with code $code"
-  [ "$nodes" -eq 1 ] || say "every node needs $program, and the libraries it names, at the same path (launch/package.sh)"
-}
+[ "$code" -eq 0 ] || say "the job ended with code $code"
 exit "$code"
