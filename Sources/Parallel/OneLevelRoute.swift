@@ -67,7 +67,7 @@ final class OneLevelRoute: ExpertRoute {
       preconditionFailure("layer \(layer): no scatter is under way")
     }
     scatter = nil
-    waiter.finish(transfer.requests, of: group)
+    waiter.finishHidden(transfer.requests, of: group)
     if let indices { known = RoutingPlan(indices, experts: experts) }
     return (rows, weights)
   }
@@ -87,7 +87,7 @@ final class OneLevelRoute: ExpertRoute {
       preconditionFailure("layer \(layer): no gather is under way")
     }
     gather = nil
-    waiter.finish(transfer.requests, of: group)
+    waiter.finishHidden(transfer.requests, of: group)
     let positions = itinerary.positions
     return (combineRows(rows, positions: positions), weights.map { combineRows($0, positions: positions) })
   }

@@ -88,6 +88,15 @@ extension RunConfiguration {
   }
 }
 
+extension ParallelSection.Gradients {
+  var payload: Payload {
+    switch self {
+    case .float32: .float32
+    case .bfloat16: .bfloat16
+    }
+  }
+}
+
 extension ProcessGrid {
   /// The experts that this rank holds.
   var share: ExpertShare { ExpertShare(rank: expertRank, ranks: expert) }

@@ -22,6 +22,14 @@ package struct StepSums: Sendable {
     return mainLoss + weighed + losses.balance
   }
 
+  fileprivate mutating func add(_ losses: LossSums, _ routing: [LayerRouting]) {
+    self.losses += losses
+    for routing in routing {
+      let load = loads[routing.layer] ?? Array(repeating: 0, count: routing.counts.count)
+      loads[routing.layer] = zip(load, routing.counts).map { $0 + $1 }
+    }
+  }
+
   private func mean(_ depth: Int) -> Double {
     let count = objective.validLabels[depth]
     return count == 0 ? 0 : losses.tokens[depth] / Double(count)
@@ -58,17 +66,25 @@ package struct StepRunner {
     }
     let objective = Objective(validLabels: valid, multiTokenWeight: multiTokenWeight)
     var sums = StepSums(losses: LossSums(depths: depths), objective: objective)
+    var owed: (() -> Void)?
     for (index, batch) in batches.enumerated() {
-      let tape = Tape(on: model.device)
-      let context = context(batch, tape, globalSequences, microBatch: index)
+      let context = context(batch, Tape(on: model.device), globalSequences, microBatch: index)
       if let ranks, index == batches.count - 1 { context.hasPassed = ranks.shards.reduce }
-      let (roots, losses, _) = model.losses(batch, objective, context)
-      sums.losses += losses
-      for routing in context.routing {
-        let load = sums.loads[routing.layer] ?? Array(repeating: 0, count: routing.counts.count)
-        sums.loads[routing.layer] = zip(load, routing.counts).map { $0 + $1 }
+      var roots: [Variable] = []
+      let forward = {
+        let losses: LossSums
+        (roots, losses, _) = model.losses(batch, objective, context)
+        sums.add(losses, context.routing)
       }
-      tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: model.device)) })
+      if let strands = ranks?.strands, let backward = owed {
+        strands.run(forward, beside: backward)
+      } else {
+        forward()
+      }
+      owed = { [device = model.device] in
+        context.tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: device)) })
+      }
+      if ranks?.strands == nil || index == batches.count - 1 { owed?() }
     }
     ranks?.shards.finishReductions()
     ranks?.sum(&sums)

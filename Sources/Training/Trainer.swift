@@ -66,7 +66,9 @@ package final class Trainer {
     model = DeepSeek(
       shape, compute: configuration.precision.mode.dtype, float8: Float8Policy(configuration.precision),
       packedFor: configuration.training.packedWeights.layouts, share: grid?.share ?? .all, on: device)
-    ranks = grid.map { [model] in TrainingRanks($0, model, gradients: .float32) }
+    let section = configuration.parallel
+    let (gradients, overlaps): (Payload, Bool) = (section.gradients.payload, section.overlap)
+    ranks = grid.map { [model] in TrainingRanks($0, model, gradients: gradients, overlaps: overlaps) }
     optimizer = Optimizer(
       model.slots(owned: ranks?.shards.owned), AdamWSettings(configuration.optimizer),
       moments: configuration.optimizer.moments == .float32 ? .float32 : .bfloat16)

@@ -9,10 +9,15 @@ package import Parallel
 package struct TrainingRanks {
   package let grid: ProcessGrid
   package let shards: ShardedParameters
+  /// For a forward pass beside a backward pass; nil where nothing would be hidden by that, or nobody asked for it.
+  package let strands: Strands?
   private let experts: Int
-  private let waiter = Waiter()
+  private let waiter: Waiter
 
-  package init(_ grid: ProcessGrid, _ model: DeepSeek, gradients: Payload) {
+  /// - Parameter overlaps: whether a micro-batch goes forward while the one before it goes backward.
+  package init(_ grid: ProcessGrid, _ model: DeepSeek, gradients: Payload, overlaps: Bool) {
+    strands = overlaps && grid.expert > 1 ? Strands() : nil
+    waiter = Waiter(strands)
     self.grid = grid
     experts = model.configuration.nRoutedExperts
     shards = ShardedParameters(

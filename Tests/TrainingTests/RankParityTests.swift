@@ -2,6 +2,7 @@ import Communication
 import Foundation
 import Model
 import Optimization
+import Tensors
 import Testing
 
 @testable import Training
@@ -49,6 +50,27 @@ struct RankParityTests {
     #expect(report.rerouted == 0 && report.routed > 0)
     let tensors = try Trainer(Self.configuration([]), resume: .apart).optimizer.gradients.count
     #expect(report.compared == [.loss: 3 * 2, .gradient: 3 * tensors, .parameter: 3 * tensors])
+  }
+
+  /// Whether the passes of two micro-batches alternate changes no bit of a run.
+  @Test(arguments: [(2, 2), (4, 2), (4, 4)], ["float32", "fp8"])
+  func overlapChangesNoBits(layout: (data: Int, expert: Int), mode: String) throws {
+    let runs = try [true, false].map { overlaps in
+      let configuration = try Self.configuration([
+        "parallel={data: \(layout.data), expert: \(layout.expert), overlap: \(overlaps)}",
+        "precision={mode: \(mode)}",
+      ])
+      return try World.loopback(ranks: layout.data) { world in
+        let trainer = try Trainer(configuration, resume: .apart, world: world.communicator)
+        let losses = try (0..<3).map { _ in try trainer.step().losses.total }
+        let weights = trainer.optimizer.weights.flatMap { Array($0.tensor.floats) }
+        return (losses, weights)
+      }
+    }
+    for (a, b) in zip(runs[0], runs[1]) {
+      #expect(a.0 == b.0 && a.0.count == 3)
+      #expect(a.1 == b.1 && !a.1.isEmpty)
+    }
   }
 
   /// Sums of other order are rounded otherwise, by 2⁻⁹ in bfloat16 and 2⁻⁴ in E4M3, and that through three layers.

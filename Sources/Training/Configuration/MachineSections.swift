@@ -36,8 +36,14 @@ package struct ParallelSection: Sendable, Hashable {
   package var expert: Int?
   /// nil for all ranks.
   package var data: Int?
+  /// Whether a micro-batch goes forward while the one before it goes backward.
+  package var overlap = true
+  package var gradients = Gradients.float32
 
   package init() {}
+
+  /// What gradients travel as; they are summed in float32.
+  package enum Gradients: String, Sendable, CaseIterable { case float32, bfloat16 }
 
   static let schema = Schema<ParallelSection>(
     initial: ParallelSection(),
@@ -48,6 +54,12 @@ package struct ParallelSection: Sendable, Hashable {
         "ranks that share the experts of a layer; auto: the most that divide data and n_routed_experts"),
       .init(
         "data", \.data, ranks.optional("auto"), "ranks that share the batch; auto: as many as were started"),
+      .init(
+        "overlap", \.overlap, .bool,
+        "with experts on several ranks, a micro-batch goes forward while the one before it goes backward, and the "
+          + "computation of one hides the messages of the other; the bits are the same, memory is that of two"),
+      .init(
+        "gradients", \.gradients, .choice(Gradients.self), "what gradients travel as; sums are in float32"),
     ],
     rules: [
       .init("expert", "data") {
