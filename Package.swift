@@ -77,7 +77,7 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(
       name: "mpi-checks", dependencies: ["Communication", "CommunicationChecks"], path: "Tests/MPI",
-      exclude: ["run.sh"],
+      exclude: ["run.sh", "layouts.sh", "layouts.yaml"],
       swiftSettings: strict),
     tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
     tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),
