@@ -11,6 +11,8 @@ package final class DeepSeek {
   package let buffers: [NamedTensor]
   package let blocks: [Block]
   package let predictors: [MultiTokenPrediction]
+  /// Layers with matrices that were made to be multiplied in FP8, main ones first.
+  package let float8Layers: [Float8Layer]
   private let embedding, finalNorm, head: Parameter
   private var tables: [Int: RotaryTable] = [:]
 
@@ -28,14 +30,19 @@ package final class DeepSeek {
     let factory = ParameterFactory(
       on: device, compute: compute, float8: float8, packedFor: layouts, layers: c.numHiddenLayers)
     embedding = factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize])
-    blocks = (0..<c.numHiddenLayers).map { Block(c, layer: $0, factory, prefix: "model.layers.\($0)") }
+    blocks = (0..<c.numHiddenLayers).map { layer in
+      factory.layer(layer) { Block(c, layer: layer, factory, prefix: "model.layers.\(layer)") }
+    }
     finalNorm = factory.gain("model.norm", c.hiddenSize)
     head = factory.projection("lm_head", [c.vocabSize, c.hiddenSize], nil).weight
     predictors =
       !multiTokenPrediction || c.numNextnPredictLayers == 0
-      ? [] : (1...c.numNextnPredictLayers).map { MultiTokenPrediction(c, depth: $0, factory) }
+      ? []
+      : (1...c.numNextnPredictLayers).map { depth in
+        factory.layer(c.numHiddenLayers + depth - 1) { MultiTokenPrediction(c, depth: depth, factory) }
+      }
     (self.configuration, self.device) = (configuration, device)
-    (parameters, buffers) = (factory.parameters, factory.buffers)
+    (parameters, buffers, float8Layers) = (factory.parameters, factory.buffers, factory.float8Layers)
   }
 
   /// Layers with experts, main ones first.

@@ -27,6 +27,8 @@ package final class ForwardContext {
   package let cache: KeyValueCache?
   /// Sees intermediate results by name (`layer_out.3`); for tests and debugging.
   package let observe: ((String, Tensor) -> Void)?
+  /// Watches the FP8 matrices; nil on most steps.
+  package let monitor: Float8Monitor?
   /// What each layer with experts decided, in the order of the layers.
   package private(set) var routing: [LayerRouting] = []
   /// `[B·S]` int32, the first position of its row that each query sees; nil for all. Told by the batch.
@@ -34,11 +36,12 @@ package final class ForwardContext {
 
   package init(
     tape: Tape, sequences: Int, length: Int, table: RotaryTable, recomputation: Recomputation = [],
-    balance: BalanceLosses = BalanceLosses(), cache: KeyValueCache? = nil,
+    balance: BalanceLosses = BalanceLosses(), cache: KeyValueCache? = nil, monitor: Float8Monitor? = nil,
     observe: ((String, Tensor) -> Void)? = nil
   ) {
     (self.tape, self.sequences, self.length, self.table) = (tape, sequences, length, table)
     (self.recomputation, self.balance, self.cache, self.observe) = (recomputation, balance, cache, observe)
+    self.monitor = monitor
   }
 
   func note(_ routing: LayerRouting) { self.routing.append(routing) }

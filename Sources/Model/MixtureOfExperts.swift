@@ -7,7 +7,6 @@ package struct MixtureOfExperts {
   private let gate, gateUp, down: Parameter
   private let shared: FeedForward?
   private let settings: RouterSettings
-  private let float8: Float8Settings?
   /// Added to the scores for selection only; float32 `[E]`.
   package let bias: Tensor
   package let layer: Int
@@ -20,7 +19,7 @@ package struct MixtureOfExperts {
       c.hasRouterBias
       ? factory.buffer(name + ".gate.e_score_correction_bias", c.nRoutedExperts)
       : Tensor.zeros([c.nRoutedExperts], on: factory.device)
-    float8 = factory.float8(.routedExperts, layer: layer)
+    let float8 = factory.float8(.routedExperts, layer: layer)
     gateUp = factory.expertGateUp(
       name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d, float8)
     down = factory.expertDown(name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d, float8)
@@ -34,6 +33,9 @@ package struct MixtureOfExperts {
     settings = RouterSettings(c)
     self.layer = layer
   }
+
+  /// nil for products of numbers.
+  private var float8: Float8Settings? { gateUp.float8 }
 
   /// Whether codes of the input are what backward reads; but for the router, which reads numbers.
   var keepsCodes: Bool { float8?.gemms.contains(.wgrad) == true && shared?.keepsCodes != false }
@@ -49,7 +51,9 @@ package struct MixtureOfExperts {
     let experts = Experts.Inputs(x: x, weights: weights, plan: routed.plan, gateUp: gateUp, down: down)
     let y =
       if let float8 {
-        context.tape.apply(QuantizedExperts.self, QuantizedExperts.Inputs(experts, float8)).output
+        context.tape.apply(
+          QuantizedExperts.self, QuantizedExperts.Inputs(experts, float8, monitor: context.monitor)
+        ).output
       } else {
         context.tape.apply(Experts.self, experts).output
       }

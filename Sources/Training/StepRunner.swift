@@ -37,7 +37,11 @@ package struct StepRunner {
   /// - Parameters:
   ///   - multiTokenWeight: λ of this step.
   ///   - batches: gone through twice, so a lazy collection never has all of them in memory.
-  package func run(_ batches: some Collection<MicroBatch>, multiTokenWeight: Double) -> StepSums {
+  ///   - monitor: watches the FP8 matrices.
+  package func run(
+    _ batches: some Collection<MicroBatch>, multiTokenWeight: Double, monitor: Float8Monitor? = nil
+  ) -> StepSums {
+    if let monitor { model.countWeights(monitor) }
     let depths = model.predictors.count
     // Counted over the whole batch before the first micro-batch: accumulation must not change the gradient.
     var valid = Array(repeating: 0, count: depths + 1)
@@ -50,7 +54,7 @@ package struct StepRunner {
     var sums = StepSums(losses: LossSums(depths: depths), objective: objective)
     for batch in batches {
       let tape = Tape(on: model.device)
-      let context = context(batch, tape, globalSequences)
+      let context = context(batch, tape, globalSequences, monitor)
       let (roots, losses, _) = model.losses(batch, objective, context)
       sums.losses += losses
       for routing in context.routing {
@@ -93,12 +97,14 @@ package struct StepRunner {
     return withExtendedLifetime((tape, context)) { pool.liveBytes - before }
   }
 
-  private func context(_ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int) -> ForwardContext {
+  private func context(
+    _ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int, _ monitor: Float8Monitor? = nil
+  ) -> ForwardContext {
     var balance = balance
     balance.sequences = batch.sequences
     balance.globalSequences = globalSequences
     return ForwardContext(
       tape: tape, sequences: batch.sequences, length: batch.length, table: model.rotaryTable(batch.length),
-      recomputation: recomputation, balance: balance)
+      recomputation: recomputation, balance: balance, monitor: monitor)
   }
 }

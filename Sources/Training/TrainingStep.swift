@@ -1,3 +1,4 @@
+internal import Autograd
 internal import Checkpoint
 internal import Model
 package import Optimization
@@ -28,7 +29,8 @@ extension Trainer {
   }
 
   /// Runs the micro-batches of the next step.
-  func sumGradients() -> SummedStep {
+  /// - Parameter monitor: watches the FP8 matrices.
+  func sumGradients(_ monitor: Float8Monitor? = nil) -> SummedStep {
     let begin = ContinuousClock.now
     let (section, clock) = (configuration.training, configuration.clock())
     let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
@@ -37,7 +39,7 @@ extension Trainer {
     let profiler = model.device.profiler
     profiler?.scope = "optimizer"
     optimizer.clearGradients()
-    let sums = runner.run(batches(samples), multiTokenWeight: weight)
+    let sums = runner.run(batches(samples), multiTokenWeight: weight, monitor: monitor)
     profiler?.scope = "optimizer"
     return SummedStep(
       begin: begin, sums: sums, norm: optimizer.gradientNorm(), samples: samples, multiTokenWeight: weight,
@@ -79,6 +81,7 @@ extension Trainer {
     let (failed, counts) = (state.step + 1, state.nonFinite)
     if let path = lastSave.path {
       state = try RunCheckpoint(model, optimizer, identity).restore(store.open(.path(path)))
+      adoptFallenBackLayers()
     } else {
       initialize()
     }
@@ -102,7 +105,7 @@ extension Trainer {
     state.nextSample = step.samples.upperBound
     let (sums, hasBias) = (step.sums, model.configuration.hasRouterBias)
     let seconds = (ContinuousClock.now - step.begin) / .seconds(1)
-    return StepMetrics(
+    var metrics = StepMetrics(
       step: state.step, tokens: state.tokens,
       epoch: source.samplesPerEpoch.map { Double(state.nextSample) / Double($0) } ?? 0,
       sequences: step.samples.count,
@@ -118,6 +121,8 @@ extension Trainer {
           LayerLoad(layer: experts.layer, counts: $0, bias: hasBias ? Array(experts.bias.floats) : [])
         }
       })
+    metrics.fallenBackLayers = configuration.precision.fallsBack ? state.fallenBackLayers.count : nil
+    return metrics
   }
 
   /// Looks for where it began: weights, then activations, then gradients.
