@@ -164,6 +164,24 @@ let smallRun = """
     ("precision={mode: fp8, fp8: {matrices: [dense], attention_output: bfloat16}}", "without attention"),
     ("precision={mode: fp8, fp8: {matrices: [attention], swiglu_input: bfloat16}}", "without dense, shared"),
     ("precision={mode: fp8, fp8: {amax_floor: -1}}", "expected a number ≥ 0, found '-1'"),
+    (
+      "precision={mode: fp8, fp8: {health_every: null, fall_back: warn}}",
+      "fall_back: has no effect without a number of steps in health_every"
+    ),
+    (
+      "precision={mode: fp8, fp8: {flushed_limit: 0.5}}",
+      "flushed_limit: has no effect without warn or fall_back in fall_back"
+    ),
+    (
+      "precision={mode: fp8, fp8: {shadow_limit: 0.5}}",
+      "shadow_limit: has no effect without warn or fall_back in fall_back"
+    ),
+    (
+      "precision={mode: fp8, fp8: {fall_back: warn, flushed_limit: 1}}",
+      "expected a number ≥ 0 and < 1, found '1'"
+    ),
+    ("precision={mode: bfloat16, fp8: {health_every: 7}}", "has no effect while mode is bfloat16"),
+    ("precision={mode: fp8, fp8: {health_every: 0}}", "expected an integer ≥ 1"),
     ("parallel.expert=8", "must be 1 or auto: this version trains in one process; found '8'"),
     ("optimizer.name=sgd", "expected one of adamw; found 'sgd'"),
     ("evaluation.max_tokens=0", "must be at least 1; to never evaluate, set every: null"),
