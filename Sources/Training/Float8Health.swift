@@ -40,7 +40,8 @@ extension Trainer {
     let section = configuration.precision.fp8
     var record = Float8Metrics(step: state.step, monitor, of: model)
     guard section.fallBack != .off, !isSkipped else { return record }
-    record.passed = Float8Limits(flushed: section.flushedLimit, shadow: section.shadowLimit).passed(by: record)
+    let limits = Float8Limits(flushed: section.flushedLimit, shadow: section.shadowLimit)
+    record.passed = limits.passed(by: record)
     guard section.fallBack == .fallBack, !record.passed.isEmpty else { return record }
     let layers = Set(record.passed.map(\.layer))
     record.fallenBack = layers.sorted()

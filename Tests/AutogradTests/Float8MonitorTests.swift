@@ -126,42 +126,6 @@ struct Float8MonitorTests {
     #expect(expected > 1e-3)
   }
 
-  private func relativeError(_ found: [Double], _ exact: [Double]) -> Double {
-    let difference = zip(found, exact).reduce(0.0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-    return (difference / exact.reduce(0.0) { $0 + $1 * $1 }).squareRoot()
-  }
-
-  /// y, dx or dW in Double.
-  private func product(
-    _ gemm: Float8Settings.GEMM, _ x: [Float], _ dy: [Float], _ w: [Float], _ t: Int, _ n: Int, _ k: Int
-  ) -> [Double] {
-    switch gemm {
-    case .fprop: sum(x, (k, 1), w, (1, k), t, n, k)
-    case .dgrad: sum(dy, (n, 1), w, (k, 1), t, k, n)
-    case .wgrad: sum(dy, (1, n), x, (k, 1), n, k, t)
-    }
-  }
-
-  /// `Σ_p a(i, p) b(p, j)`, with the steps from one i and one p of a, one p and one j of b, to the next.
-  private func sum(
-    _ a: [Float], _ aSteps: (Int, Int), _ b: [Float], _ bSteps: (Int, Int), _ m: Int, _ n: Int, _ inner: Int
-  ) -> [Double] {
-    var y = [Double](repeating: 0, count: m * n)
-    a.withUnsafeBufferPointer { a in
-      b.withUnsafeBufferPointer { b in
-        for i in y.indices {
-          var (left, right, sum) = (i / n * aSteps.0, i % n * bSteps.1, 0.0)
-          for _ in 0..<inner {
-            sum += Double(a[left]) * Double(b[right])
-            (left, right) = (left + aSteps.1, right + bSteps.0)
-          }
-          y[i] = sum
-        }
-      }
-    }
-    return y
-  }
-
   // MARK: experts
 
   /// The operation on 140 tokens; experts 1 and 6 receive nothing, expert 4 one token, expert 5 the most.
@@ -177,7 +141,8 @@ struct Float8MonitorTests {
       Leaf.parameter("down", [7, width, inner], scale: 0.2).rounded(),
     ]
     let graph = Graph(leaves, compute: .bfloat16, float8: settings, on: device)
-    let routing: [[Int32]] = (0..<tokens).map { $0 == 7 ? [4, 5] : [[5, 3], [5, 0], [2, 5], [5, 3]][$0 % 4] }
+    let pairs: [[Int32]] = [[5, 3], [5, 0], [2, 5], [5, 3]]
+    let routing = (0..<tokens).map { $0 == 7 ? [4, 5] : pairs[$0 % 4] }
     let indices = Tensor([tokens, 2], routing.flatMap { $0 }, on: device)
     let inputs = Experts.Inputs(
       x: graph.variable("x"), weights: graph.variable("weights"), plan: RoutingPlan(indices, experts: 7),
@@ -223,9 +188,10 @@ struct Float8MonitorTests {
     settings.keepsSwiGLUInputAsCodes = keepsInput
     let monitor = Float8Monitor()
     let run = experts(settings, inner: 130, monitor, on: try Device(threads: 3, level: level))
-    let (s, offsets, parts) = (settings, run.inputs.plan.offsets, Parts(run.inputs, run.dy, settings))
+    let (s, parts) = (settings, Parts(run.inputs, run.dy, settings))
     let (width, inner) = (parts.x.columns, parts.a.columns)
-    let (x, dy) = (Parts.gathered(parts.xRows, run.inputs.plan), Parts.gathered(parts.dyRows, run.inputs.plan))
+    let (plan, offsets) = (run.inputs.plan, run.inputs.plan.offsets)
+    let (x, dy) = (Parts.gathered(parts.xRows, plan), Parts.gathered(parts.dyRows, plan))
     expect(
       monitor,
       [

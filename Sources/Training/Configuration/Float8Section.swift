@@ -22,7 +22,7 @@ package struct Float8Section: Sendable, Hashable {
   /// A share of the elements of an operand.
   package var flushedLimit = 0.1
   /// Relative.
-  package var shadowLimit = 0.25
+  package var shadowLimit = 0.125
 
   package init() {}
 
