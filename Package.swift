@@ -53,14 +53,19 @@ let package = Package(
     library("Optimization", ["Tensors"]),
     library("Checkpoint", ["Tensors", crypto]),
     // Layer 3: programs are made of these.
+    library("Parallel", ["Model", "Communication", "Optimization", "Autograd", "Tensors"]),
     library(
-      "Training", ["Model", "Optimization", "Checkpoint", "Data", "Autograd", "Tensors", "Numerics", yams]),
+      "Training",
+      [
+        "Parallel", "Model", "Optimization", "Checkpoint", "Data", "Communication", "Autograd", "Tensors",
+        "Numerics", yams,
+      ]),
     library("Generation", ["Model", "Checkpoint", "Data", "Autograd", "Tensors", "Numerics"]),
     .executableTarget(
       name: "hadal",
       dependencies: [
-        "Training", "Generation", "Model", "Optimization", "Checkpoint", "Data", "Autograd", "Tensors",
-        "Numerics", arguments,
+        "Training", "Generation", "Parallel", "Model", "Optimization", "Checkpoint", "Data", "Communication",
+        "Autograd", "Tensors", "Numerics", arguments,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overlap-bench", dependencies: ["Communication"], path: "benchmarks/Overlap",
@@ -84,13 +89,14 @@ let package = Package(
     tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),
     tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),
     tests("ModelTests", ["Model", "Autograd", "Tensors", "Checkpoint", "OracleSupport"]),
+    tests("ParallelTests", ["Parallel", "Model", "Communication", "Optimization", "Autograd", "Tensors"]),
     tests("OptimizationTests", ["Optimization", "Tensors"]),
     tests("CheckpointTests", ["Checkpoint", "Tensors"], excluding: ["Golden"]),
     tests(
       "TrainingTests",
       [
-        "Training", "Model", "Optimization", "Checkpoint", "Data", "Autograd", "Tensors", "Numerics",
-        "OracleSupport",
+        "Training", "Parallel", "Model", "Optimization", "Checkpoint", "Data", "Communication", "Autograd",
+        "Tensors", "Numerics", "OracleSupport",
       ]),
     tests(
       "GenerationTests",

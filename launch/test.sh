@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them.
 #   launch/test.sh                     HADAL_ALLOW_SKIP=1: pass without PyTorch if it cannot be installed
-# Order: format, imports and both builds without warnings, unit and command-line tests, ranks under mpirun, then other
-# software (PyTorch and transformers from PyPI) against `hadal probe`, `import` and `export`.
+# Order: format, launch scripts, imports and both builds without warnings, unit and command-line tests, ranks under
+# mpirun, then other software (PyTorch and transformers from PyPI) against `hadal probe`, `import` and `export`.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-./launch/install.sh python3-venv
+./launch/install.sh python3-venv openmpi-bin libopenmpi-dev iproute2 procps
 
 echo "== format"
 swift format lint --strict --recursive Package.swift Sources Tests
+
+echo "== launch scripts (the cluster of namespaces only as root)"
+./Tests/Launch/run.sh
 
 echo "== debug build: warnings are errors, a target imports only what it declares"
 swift build --build-tests --explicit-target-dependency-import-check error

@@ -50,12 +50,12 @@ extension Operation {
   package static func weightGradient(_: Tensor, _: Inputs, _: Saved, _: Carried) {}
 }
 
-/// Every operation there is. The gradient test walks this list (those of codes have tests of their own), and another
+/// Every operation there is. The gradient test walks this list (those of codes and of messages have tests of their own), and another
 /// compares it with the files.
 package var allOperations: [any Operation.Type] {
   [
-    Concatenation.self, CrossEntropyHead.self, Embedding.self, Experts.self,
-    LatentAttention.self, Linear.self, QuantizedExperts.self, QuantizedLinear.self, RMSNorm.self,
+    CombineFinish.self, CombineStart.self, Concatenation.self, CrossEntropyHead.self, DispatchFinish.self,
+    DispatchStart.self, Embedding.self, Experts.self, LatentAttention.self, Linear.self, QuantizedExperts.self, QuantizedLinear.self, RMSNorm.self,
     ResidualNorm.self, RowMask.self, Router.self, Split.self, SwiGLU.self,
   ]
 }

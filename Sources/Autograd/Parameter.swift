@@ -22,6 +22,8 @@ package final class Parameter {
   private let numbers: Tensor?
   private let quantized: QuantizedTensor?
   private let scales: ScaleSettings
+  /// Whether expert-parallel ranks hold different parts of it, instead of a copy each.
+  package let isOfExperts: Bool
   /// What keeps the panels in which products read ``value``; nil where each product packs for itself.
   package let packed: PackedWeights?
   /// float32 sums over the micro-batches of a step: where operations add.
@@ -36,12 +38,12 @@ package final class Parameter {
   ///   - period: the rows of each matrix in the array; nil for one. Blocks of codes do not straddle them.
   package init(
     name: String, parts: [Part], shape: [Int], compute: DType, float8: Float8Settings? = nil,
-    packedFor layouts: [Layout] = [], period: Int? = nil, on device: Device
+    packedFor layouts: [Layout] = [], period: Int? = nil, isOfExperts: Bool = false, on device: Device
   ) {
     precondition(layouts.isEmpty || float8 == nil, "\(name): panels of codes are not kept")
     precondition(
       parts.reduce(0) { $0 + $1.count } == shape.reduce(1, *), "the parts of \(name) do not cover \(shape)")
-    (self.name, self.parts) = (name, parts)
+    (self.name, self.parts, self.isOfExperts) = (name, parts, isOfExperts)
     master = Tensor(shape, on: device)
     gradientSums = Accumulator(shape, on: device)
     scales = float8?.weights ?? ScaleSettings()
@@ -66,6 +68,9 @@ package final class Parameter {
     guard let quantized else { preconditionFailure("\(name) is not read as codes") }
     return quantized
   }
+
+  /// Whether products read ``codes``.
+  package var isReadAsCodes: Bool { quantized != nil }
 
   /// What the optimizer writes new values to: numbers of another type than the master's; nil for nothing.
   package var roundedCopy: Tensor? { numbers?.dtype == .float32 ? nil : numbers }

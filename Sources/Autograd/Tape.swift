@@ -30,6 +30,12 @@ package final class Tape {
     return (output, saved)
   }
 
+  /// Calls `action` once backward has come back to this point: what was recorded later is done, its weight gradients
+  /// too unless they are put off.
+  package func whenPassed(_ action: @escaping () -> Void) {
+    if isRecording { entries.append(Mark(action: action)) }
+  }
+
   /// Runs backward from the given gradients to every input and parameter; the tape is empty afterwards.
   ///
   /// - Parameter deferring: put the weight gradients off: they are returned, oldest use last, instead of run.
@@ -55,6 +61,16 @@ private protocol TapeEntry {
   var outputs: [Variable] { get }
   /// Sends the outputs' gradients to the inputs; nil when none arrived (no output was used).
   func backward() -> WeightWork?
+}
+
+private struct Mark: TapeEntry {
+  let action: () -> Void
+  var outputs: [Variable] { [] }
+
+  func backward() -> WeightWork? {
+    action()
+    return nil
+  }
 }
 
 private struct Entry<Op: Operation>: TapeEntry {

@@ -30,6 +30,9 @@ extension CheckpointStore {
       path: path(StepName(step)), length: length, discarded: discarded, leftovers: leftovers)
   }
 
+  /// Where the checkpoint of a step is, or would be.
+  package func path(step: Int) -> String { path(StepName(step)) }
+
   func path(_ name: StepName) -> String { "\(directory)/\(name.text)" }
 
   /// Writes everything under the partial name, down to the disk. Returns the bytes of all files.

@@ -7,6 +7,10 @@ package final class DeepSeek {
   package let configuration: ModelConfiguration
   package let device: Device
   package let parameters: [Parameter]
+  /// Runs of `parameters` in the order in which forward reads them: embedding, each block, final norm and head, each
+  /// module of multi-token prediction. Backward is done with one after the other from the end, but with the last
+  /// norm's after the modules'; the embedding, and the head, are read by the modules too.
+  package let segments: [Range<Int>]
   /// Router biases by name.
   package let buffers: [NamedTensor]
   package let blocks: [Block]
@@ -18,22 +22,32 @@ package final class DeepSeek {
   ///   - compute: what matrices and activations are stored in.
   ///   - float8: which matrices are multiplied in FP8; nil for none. The rest is bfloat16 then.
   ///   - layouts: the products for which panels of weights are kept between updates; not with `float8`.
+  ///   - share: the experts that this rank holds.
   ///   - multiTokenPrediction: whether the modules beside the main model are built.
   package init(
     _ configuration: ModelConfiguration, compute: DType, float8: Float8Policy? = nil,
-    packedFor layouts: [Layout] = [],
-    multiTokenPrediction: Bool = true, on device: Device
+    packedFor layouts: [Layout] = [], share: ExpertShare = .all, multiTokenPrediction: Bool = true,
+    on device: Device
   ) {
     let c = configuration
     let factory = ParameterFactory(
-      on: device, compute: compute, float8: float8, packedFor: layouts, layers: c.numHiddenLayers)
-    embedding = factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize])
-    blocks = (0..<c.numHiddenLayers).map { Block(c, layer: $0, factory, prefix: "model.layers.\($0)") }
+      on: device, compute: compute, float8: float8, packedFor: layouts, layers: c.numHiddenLayers,
+      share: share)
+    var ends: [Int] = []
+    func segment<Part>(_ part: Part) -> Part {
+      ends.append(factory.parameters.count)
+      return part
+    }
+    embedding = segment(factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize]))
+    blocks = (0..<c.numHiddenLayers).map {
+      segment(Block(c, layer: $0, factory, prefix: "model.layers.\($0)"))
+    }
     finalNorm = factory.gain("model.norm", c.hiddenSize)
-    head = factory.projection("lm_head", [c.vocabSize, c.hiddenSize], nil).weight
+    head = segment(factory.projection("lm_head", [c.vocabSize, c.hiddenSize], nil).weight)
     predictors =
       !multiTokenPrediction || c.numNextnPredictLayers == 0
-      ? [] : (1...c.numNextnPredictLayers).map { MultiTokenPrediction(c, depth: $0, factory) }
+      ? [] : (1...c.numNextnPredictLayers).map { segment(MultiTokenPrediction(c, depth: $0, factory)) }
+    segments = zip([0] + ends, ends).map { $0..<$1 }
     (self.configuration, self.device) = (configuration, device)
     (parameters, buffers) = (factory.parameters, factory.buffers)
   }
@@ -56,9 +70,14 @@ package final class DeepSeek {
   /// The hidden states after the final norm, `[B·S, D]`.
   package func hiddenStates(_ ids: [Int32], _ context: ForwardContext) -> Variable {
     let tape = context.tape
+    context.begin(0)
     var stream = ResidualStream(tape.apply(Embedding.self, (ids, embedding)).output)
     context.observe?("embed", stream.value)
-    for block in blocks { block(&stream, context) }
+    for (i, block) in blocks.enumerated() {
+      context.begin(i + 1)
+      block(&stream, context)
+    }
+    context.begin(blocks.count + 1)
     let y = stream.normalized(finalNorm, configuration.rmsNormEps, context)
     context.observe?("final_norm", y.value)
     context.cache?.count += context.length
@@ -94,6 +113,7 @@ package final class DeepSeek {
     for depth in 0...predictors.count {
       var labels = batch.labels
       if depth > 0 {
+        context.begin(blocks.count + 1 + depth)
         let shifted = batch.shifted(by: depth)
         labels = shifted.labels
         hidden = predictors[depth - 1](

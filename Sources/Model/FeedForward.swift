@@ -20,7 +20,14 @@ package struct FeedForward {
   var keepsCodes: Bool { gateUp.keepsCodes }
 
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
-    let h = gateUp(x, context, scales: scales)
+    output(hidden(x, context), context)
+  }
+
+  /// The first half, `h = [x Wgᵀ | x Wuᵀ]`.
+  func hidden(_ x: Variable, _ context: ForwardContext) -> Variable { gateUp(x, context, scales: scales) }
+
+  /// The second half, from h on.
+  func output(_ h: Variable, _ context: ForwardContext) -> Variable {
     let float8 = down.float8
     let kept = float8?.keepsSwiGLUInputAsCodes == true ? float8?.activations : nil
     let a = context.tape.apply(SwiGLU.self, SwiGLU.Inputs(h, codes: kept)).output

@@ -23,10 +23,15 @@ package final class ForwardContext {
   package let table: RotaryTable
   package let recomputation: Recomputation
   package let balance: BalanceLosses
+  /// Carries tokens to the ranks that hold their experts; nil where this one holds all.
+  package let exchange: (any ExpertExchange)?
   /// Keys and values of earlier tokens; nil in training.
   package let cache: KeyValueCache?
   /// Sees intermediate results by name (`layer_out.3`); for tests and debugging.
   package let observe: ((String, Tensor) -> Void)?
+  /// Told the number of a segment of ``DeepSeek/segments`` once backward has passed it: all that the micro-batch adds
+  /// to the gradients of its parameters is added then.
+  package var hasPassed: ((Int) -> Void)?
   /// What each layer with experts decided, in the order of the layers.
   package private(set) var routing: [LayerRouting] = []
   /// `[B·S]` int32, the first position of its row that each query sees; nil for all. Told by the batch.
@@ -34,11 +39,18 @@ package final class ForwardContext {
 
   package init(
     tape: Tape, sequences: Int, length: Int, table: RotaryTable, recomputation: Recomputation = [],
-    balance: BalanceLosses = BalanceLosses(), cache: KeyValueCache? = nil,
-    observe: ((String, Tensor) -> Void)? = nil
+    balance: BalanceLosses = BalanceLosses(), exchange: (any ExpertExchange)? = nil,
+    cache: KeyValueCache? = nil, observe: ((String, Tensor) -> Void)? = nil
   ) {
     (self.tape, self.sequences, self.length, self.table) = (tape, sequences, length, table)
-    (self.recomputation, self.balance, self.cache, self.observe) = (recomputation, balance, cache, observe)
+    (self.recomputation, self.balance, self.exchange) = (recomputation, balance, exchange)
+    (self.cache, self.observe) = (cache, observe)
+  }
+
+  /// Marks where a segment begins.
+  func begin(_ segment: Int) {
+    guard let hasPassed else { return }
+    tape.whenPassed { hasPassed(segment) }
   }
 
   func note(_ routing: LayerRouting) { self.routing.append(routing) }

@@ -8,6 +8,8 @@ package struct MixtureOfExperts {
   private let shared: FeedForward?
   private let settings: RouterSettings
   private let float8: Float8Settings?
+  /// The experts that this rank holds.
+  private let held: Range<Int>
   /// Added to the scores for selection only; float32 `[E]`.
   package let bias: Tensor
   package let layer: Int
@@ -21,9 +23,9 @@ package struct MixtureOfExperts {
       ? factory.buffer(name + ".gate.e_score_correction_bias", c.nRoutedExperts)
       : Tensor.zeros([c.nRoutedExperts], on: factory.device)
     float8 = factory.float8(.routedExperts, layer: layer)
-    gateUp = factory.expertGateUp(
-      name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d, float8)
-    down = factory.expertDown(name + ".experts", experts: c.nRoutedExperts, inner: inner, width: d, float8)
+    held = factory.share.experts(of: c.nRoutedExperts)
+    gateUp = factory.expertGateUp(name + ".experts", held, inner: inner, width: d, float8)
+    down = factory.expertDown(name + ".experts", held, inner: inner, width: d, float8)
     let sharedFloat8 = factory.float8(.sharedExperts, layer: layer)
     shared =
       c.nSharedExperts == 0
@@ -46,15 +48,43 @@ package struct MixtureOfExperts {
       LayerRouting(
         layer: layer, selection: routed.selection, counts: routed.plan.counts, balanceLoss: routed.balanceLoss
       ))
-    let experts = Experts.Inputs(x: x, weights: weights, plan: routed.plan, gateUp: gateUp, down: down)
-    let y =
-      if let float8 {
-        context.tape.apply(QuantizedExperts.self, QuantizedExperts.Inputs(experts, float8)).output
-      } else {
-        context.tape.apply(Experts.self, experts).output
-      }
+    if let exchange = context.exchange {
+      return exchanged(x, weights, exchange.route(routed.selection.indices, layer: layer), context)
+    }
+    let y = experts(x, weights, routed.plan, context)
     guard let shared else { return [y] }
     return [y, shared(x, context)]
+  }
+
+  private func experts(
+    _ x: Variable, _ weights: Variable, _ plan: RoutingPlan, _ context: ForwardContext
+  ) -> Variable {
+    let experts = Experts.Inputs(x: x, weights: weights, plan: plan, gateUp: gateUp, down: down)
+    guard let float8 else { return context.tape.apply(Experts.self, experts).output }
+    return context.tape.apply(QuantizedExperts.self, QuantizedExperts.Inputs(experts, float8)).output
+  }
+
+  /// The same with experts on other ranks: either half of the shared expert is computed while rows travel.
+  private func exchanged(
+    _ x: Variable, _ weights: Variable, _ route: any ExpertRoute, _ context: ForwardContext
+  ) -> [Variable] {
+    let tape = context.tape
+    // What the experts would quantize travels as codes.
+    let dispatched = float8.flatMap { $0.gemms.contains(.fprop) ? $0.dispatched : nil }
+    let gradients = float8.flatMap { $0.gemms.contains(.dgrad) ? $0.dispatchedGradients : nil }
+    let leaving = tape.apply(
+      DispatchStart.self, DispatchStart.Inputs(x: x, weights: weights, route: route, codes: dispatched)
+    ).output
+    let h = shared?.hidden(x, context)
+    let (arrived, dispatch) = tape.apply(
+      DispatchFinish.self, DispatchFinish.Inputs(underWay: leaving, route: route))
+    let rows = experts(arrived, dispatch.weights, route.plan, context)
+    let returning = tape.apply(CombineStart.self, CombineStart.Inputs(y: rows, route: route)).output
+    let beside = h.flatMap { h in shared.map { $0.output(h, context) } }
+    let y = tape.apply(
+      CombineFinish.self, CombineFinish.Inputs(underWay: returning, route: route, codes: gradients)
+    ).output
+    return [y] + (beside.map { [$0] } ?? [])
   }
 }
 

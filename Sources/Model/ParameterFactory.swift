@@ -17,13 +17,16 @@ package final class ParameterFactory {
   /// How many layers the main model has.
   private let layers: Int
 
+  /// The experts of a layer that are made here.
+  let share: ExpertShare
+
   package init(
     on device: Device, compute: DType, float8: Float8Policy? = nil, packedFor layouts: [Layout] = [],
-    layers: Int
+    layers: Int, share: ExpertShare = .all
   ) {
     precondition(float8 == nil || compute == .bfloat16, "beside FP8 there is bfloat16, not \(compute)")
     (self.device, self.compute) = (device, compute)
-    (self.float8, packedLayouts, self.layers) = (float8, layouts, layers)
+    (self.float8, packedLayouts, self.layers, self.share) = (float8, layouts, layers, share)
   }
 
   /// How a group of a layer's matrices is multiplied in FP8; nil for not.
@@ -66,33 +69,33 @@ package final class ParameterFactory {
     inner.isMultiple(of: QuantizedTensor.tile) ? inner : 2 * inner
   }
 
-  /// Gate and up projections of all experts, `[E, 2I, D]`.
+  /// Gate and up projections of some experts, `[E, 2I, D]`.
   func expertGateUp(
-    _ prefix: String, experts: Int, inner: Int, width: Int, _ float8: Float8Settings?
+    _ prefix: String, _ experts: Range<Int>, inner: Int, width: Int, _ float8: Float8Settings?
   ) -> Parameter {
-    let parts = (0..<experts).flatMap { e in
-      Self.gateUpParts("\(prefix).\(e)", at: e * 2 * inner * width, inner: inner, width: width)
+    let parts = experts.enumerated().flatMap { at, e in
+      Self.gateUpParts("\(prefix).\(e)", at: at * 2 * inner * width, inner: inner, width: width)
     }
-    let (name, shape) = (prefix + ".gate_up_proj", [experts, 2 * inner, width])
+    let (name, shape) = (prefix + ".gate_up_proj", [experts.count, 2 * inner, width])
     return register(
       Parameter(
         name: name, parts: parts, shape: shape, compute: compute, float8: float8,
-        packedFor: packedLayouts, period: Self.gateUpPeriod(inner), on: device))
+        packedFor: packedLayouts, period: Self.gateUpPeriod(inner), isOfExperts: true, on: device))
   }
 
-  /// Down projections of all experts, `[E, D, I]`.
+  /// Down projections of some experts, `[E, D, I]`.
   func expertDown(
-    _ prefix: String, experts: Int, inner: Int, width: Int, _ float8: Float8Settings?
+    _ prefix: String, _ experts: Range<Int>, inner: Int, width: Int, _ float8: Float8Settings?
   ) -> Parameter {
-    let parts = (0..<experts).map { e in
+    let parts = experts.enumerated().map { at, e in
       Parameter.Part(
-        name: "\(prefix).\(e).down_proj.weight", offset: e * inner * width, shape: [width, inner])
+        name: "\(prefix).\(e).down_proj.weight", offset: at * inner * width, shape: [width, inner])
     }
-    let (name, shape) = (prefix + ".down_proj", [experts, width, inner])
+    let (name, shape) = (prefix + ".down_proj", [experts.count, width, inner])
     return register(
       Parameter(
         name: name, parts: parts, shape: shape, compute: compute, float8: float8, packedFor: packedLayouts,
-        period: width, on: device))
+        period: width, isOfExperts: true, on: device))
   }
 
   /// A float32 array that no gradient reaches; zeros at first.

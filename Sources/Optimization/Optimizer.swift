@@ -1,6 +1,6 @@
 package import Tensors
 
-/// What an optimizer updates: one parameter's arrays.
+/// What an optimizer updates: one parameter's arrays, or the elements of them that this rank owns.
 package struct OptimizerSlot {
   /// Checkpoint name, offset and shape of each tensor that the arrays hold.
   package typealias Part = (name: String, offset: Int, shape: [Int])
@@ -11,10 +11,23 @@ package struct OptimizerSlot {
   package let gradient: Accumulator
   /// The copy of the master that is rounded while it is updated; the master itself where there is none.
   package let compute: Tensor
+  /// The elements whose moments are here, and that are updated here: all, unless other ranks have the others (ZeRO-1).
+  package let owned: Range<Int>
 
-  package init(parts: [Part], master: Tensor, gradient: Accumulator, compute: Tensor) {
+  /// - Parameter owned: nil for all.
+  package init(
+    parts: [Part], master: Tensor, gradient: Accumulator, compute: Tensor, owned: Range<Int>? = nil
+  ) {
+    let all = 0..<master.count
     (self.parts, self.master, self.gradient, self.compute) = (parts, master, gradient, compute)
+    self.owned = owned ?? all
+    precondition(
+      self.owned.isEmpty || all.contains(self.owned.lowerBound) && self.owned.upperBound <= all.upperBound,
+      "elements \(self.owned) of \(all)")
   }
+
+  /// The owned elements of one of the arrays.
+  fileprivate func owned(_ array: Tensor) -> Tensor { array.view(at: owned.lowerBound, [owned.count]) }
 
   /// Matrices decay, norm gains do not.
   fileprivate var decays: Bool { master.shape.count >= 2 }
@@ -33,7 +46,7 @@ package struct AdamWSettings: Sendable, Hashable {
 }
 
 /// AdamW with float32 master weights and moments in float32 or bfloat16, decay on matrices only, and a clip of the
-/// global gradient norm.
+/// global gradient norm. Moments are held of owned elements only.
 package final class Optimizer {
   private let slots: [(slot: OptimizerSlot, m: Tensor, v: Tensor)]
   private let settings: AdamWSettings
@@ -41,14 +54,14 @@ package final class Optimizer {
   package init(_ slots: [OptimizerSlot], _ settings: AdamWSettings, moments: DType) {
     self.settings = settings
     self.slots = slots.map { slot in
-      let zeros = { Tensor.zeros(slot.master.shape, moments, on: slot.master.device) }
+      let zeros = { Tensor.zeros([slot.owned.count], moments, on: slot.master.device) }
       return (slot, zeros(), zeros())
     }
   }
 
-  /// The L2 norm of all gradients together; NaN or infinite when any of them is.
-  package func gradientNorm() -> Double {
-    sumOfSquares(slots.map(\.slot.gradient.sums)).squareRoot()
+  /// The sum of the squares of all owned gradients; NaN or infinite when any of them is.
+  package func gradientSquares() -> Double {
+    sumOfSquares(slots.map { slot, _, _ in slot.owned(slot.gradient.sums) })
   }
 
   /// What the gradients are multiplied by when they are clipped: torch's clip_grad_norm_ adds 1e-6 to the norm.
@@ -64,15 +77,15 @@ package final class Optimizer {
     return nil
   }
 
-  /// One update of every parameter.
+  /// One update of every owned element.
   /// - Parameters:
-  ///   - norm: what ``gradientNorm()`` gave.
+  ///   - norm: the L2 norm of the whole gradient.
   ///   - step: updates so far, this one included.
   package func update(learningRate: Double, norm: Double, step: Int) {
     let arrays = slots.map { slot, m, v in
       AdamWArrays(
-        master: slot.master, gradient: slot.gradient.sums, m: m, v: v, compute: slot.compute,
-        decays: slot.decays)
+        master: slot.owned(slot.master), gradient: slot.owned(slot.gradient.sums), m: m, v: v,
+        compute: slot.owned(slot.compute), decays: slot.decays)
     }
     adamW(
       arrays,
@@ -86,15 +99,52 @@ package final class Optimizer {
     for (slot, _, _) in slots { slot.gradient.clear() }
   }
 
-  /// The moments under the names that a checkpoint gives them.
-  package var namedTensors: [NamedTensor] {
+  /// The owned moments under the names that a checkpoint gives them.
+  package var moments: [TensorPiece] {
     slots.flatMap { slot, m, v in
-      slot.parts.flatMap { part in
-        [
-          NamedTensor(name: "optimizer.exp_avg." + part.name, tensor: m.view(at: part.offset, part.shape)),
-          NamedTensor(name: "optimizer.exp_avg_sq." + part.name, tensor: v.view(at: part.offset, part.shape)),
-        ]
-      }
+      slot.pieces(of: m, from: slot.owned.lowerBound, prefix: "optimizer.exp_avg.")
+        + slot.pieces(of: v, from: slot.owned.lowerBound, prefix: "optimizer.exp_avg_sq.")
+    }
+  }
+
+  /// The owned gradients under the names of their tensors.
+  package var gradients: [TensorPiece] {
+    slots.flatMap { slot, _, _ in slot.pieces(of: slot.gradient.sums, from: 0, prefix: "") }
+  }
+
+  /// The owned master weights under the names that a checkpoint gives them.
+  package var weights: [TensorPiece] {
+    slots.flatMap { slot, _, _ in slot.pieces(of: slot.master, from: 0, prefix: "") }
+  }
+}
+
+/// Consecutive elements of a tensor of a checkpoint: what one rank holds of it.
+package struct TensorPiece {
+  package let name: String
+  /// Of the whole tensor.
+  package let shape: [Int]
+  package let range: Range<Int>
+  /// The elements, `[range.count]`.
+  package let tensor: Tensor
+
+  package init(name: String, shape: [Int], range: Range<Int>, tensor: Tensor) {
+    (self.name, self.shape, self.range, self.tensor) = (name, shape, range, tensor)
+  }
+
+  package var isWhole: Bool { range == 0..<shape.reduce(1, *) }
+}
+
+extension OptimizerSlot {
+  /// - Parameters:
+  ///   - array: the elements of the parameter from `first` on.
+  fileprivate func pieces(of array: Tensor, from first: Int, prefix: String) -> [TensorPiece] {
+    parts.compactMap { name, offset, shape in
+      let part = offset..<offset + shape.reduce(1, *)
+      let common = part.clamped(to: owned)
+      guard !common.isEmpty else { return nil }
+      return TensorPiece(
+        name: prefix + name, shape: shape, range: common.lowerBound - offset..<common.upperBound - offset,
+        tensor: array.view(at: common.lowerBound - first, [common.count]))
     }
   }
 }

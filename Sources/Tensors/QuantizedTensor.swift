@@ -59,6 +59,11 @@ package struct QuantizedTensor {
       hasPowerOfTwoScales: hasPowerOfTwoScales, offsets: offsets, period: period)
   }
 
+  /// Uninitialized memory for codes in 1 × 128 tiles.
+  package init(rows shape: [Int], hasPowerOfTwoScales: Bool, on device: Device) {
+    self.init(shape, .rows, hasPowerOfTwoScales: hasPowerOfTwoScales, on: device)
+  }
+
   /// Uninitialized memory for codes in blocks, of matrices of `period` rows.
   package init(blocks shape: [Int], period: Int, hasPowerOfTwoScales: Bool, on device: Device) {
     self.init(shape, .blocks, hasPowerOfTwoScales: hasPowerOfTwoScales, period: period, on: device)

@@ -1,4 +1,5 @@
 internal import Autograd
+internal import Communication
 package import Data
 internal import Foundation
 package import Model
@@ -28,6 +29,15 @@ package struct EvaluationResult: Sendable {
   package var acceptance: Double? { compared > 0 ? Double(accepted) / Double(compared) : nil }
 }
 
+extension EvaluationResult {
+  /// Adds up what the ranks have found.
+  fileprivate mutating func add(over ranks: TrainingRanks) {
+    sums = ranks.reduce(sums)
+    let counts = ranks.sum([tokens, accepted, compared] + valid)
+    (tokens, accepted, compared, valid) = (counts[0], counts[1], counts[2], Array(counts[3...]))
+  }
+}
+
 /// Predicts each token of a stream once, row by row.
 package struct Evaluator {
   package let model: DeepSeek
@@ -36,12 +46,14 @@ package struct Evaluator {
   package let batch: Int
   /// As in training.
   package let boundaries: DocumentBoundaries
+  /// The ranks that share the rows; nil for one alone.
+  package let ranks: TrainingRanks?
 
   package init(
     _ model: DeepSeek, _ dataset: TokenDataset, sequenceLength: Int, batch: Int,
-    boundaries: DocumentBoundaries = []
+    boundaries: DocumentBoundaries = [], ranks: TrainingRanks? = nil
   ) {
-    (self.model, self.batch, self.boundaries) = (model, batch, boundaries)
+    (self.model, self.batch, self.boundaries, self.ranks) = (model, batch, boundaries, ranks)
     rows = RowSet(dataset, sequenceLength: sequenceLength)
   }
 
@@ -52,14 +64,20 @@ package struct Evaluator {
     let depths = model.predictors.count
     var result = EvaluationResult(
       sums: Array(repeating: 0, count: depths + 1), valid: Array(repeating: 0, count: depths + 1))
-    var row = 0
-    while row < rows.count, result.tokens < maxTokens ?? .max {
-      let wanted = maxTokens.map { ($0 - result.tokens + rows.sequenceLength - 1) / rows.sequenceLength }
-      let count = min(batch, rows.count - row, wanted ?? .max)
-      evaluate(
-        (row..<row + count).map(rows.evaluationRow), acceptance: acceptance && depths > 0, into: &result)
-      row += count
+    let wanted = maxTokens.map { ($0 + rows.sequenceLength - 1) / rows.sequenceLength }
+    let count = min(rows.count, wanted ?? .max)
+    let (place, places) = (ranks?.grid.dataRank ?? 0, ranks?.grid.data ?? 1)
+    // Ranks go through as many batches each, since they compute with each other's experts: some may count nothing.
+    for first in stride(from: 0, to: count, by: batch * places) {
+      let begin = min(first + place * batch, count)
+      var samples = (begin..<min(begin + batch, count)).map(rows.evaluationRow)
+      if samples.isEmpty {
+        let row = rows.evaluationRow(0)
+        samples = [(row.inputs, row.labels.map { _ in MicroBatch.ignored }, row.documents)]
+      }
+      evaluate(samples, acceptance: acceptance && depths > 0, into: &result)
     }
+    if let ranks { result.add(over: ranks) }
     // Tokens differ in length; a part of the stream counts as its share of the text.
     let share = Double(result.tokens) / Double(max(rows.dataset.count - 1, 1))
     result.bytes = Double(rows.dataset.textBytes) * share
@@ -76,7 +94,7 @@ package struct Evaluator {
     let valid = batch.validLabels(depths: model.predictors.count)
     let context = ForwardContext(
       tape: Tape(on: model.device, isRecording: false), sequences: batch.sequences, length: batch.length,
-      table: model.rotaryTable(batch.length))
+      table: model.rotaryTable(batch.length), exchange: ranks?.exchange(microBatch: 0))
     let (_, losses, hidden) = model.losses(
       batch, Objective(validLabels: valid, multiTokenWeight: 0), context)
     for depth in valid.indices {

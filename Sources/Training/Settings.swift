@@ -1,4 +1,5 @@
 package import Autograd
+internal import Communication
 package import Model
 package import Optimization
 package import Tensors
@@ -53,9 +54,50 @@ extension BalanceLosses {
 
 extension Parameter {
   /// What the optimizer sees of a parameter.
-  package var slot: OptimizerSlot {
+  /// - Parameter owned: the elements that are updated here; nil for all.
+  package func slot(owned: Range<Int>? = nil) -> OptimizerSlot {
     OptimizerSlot(
       parts: parts.map { ($0.name, $0.offset, $0.shape) }, master: master, gradient: gradientSums,
-      compute: roundedCopy ?? master)
+      compute: roundedCopy ?? master, owned: owned)
   }
+}
+
+extension DeepSeek {
+  /// What the optimizer sees of the model.
+  /// - Parameter owned: by parameter, the elements that are updated here; nil for all.
+  package func slots(owned: [Range<Int>]? = nil) -> [OptimizerSlot] {
+    parameters.enumerated().map { index, parameter in parameter.slot(owned: owned?[index]) }
+  }
+}
+
+extension RunConfiguration {
+  /// The process grid of the `parallel` section; nil for one rank alone.
+  ///
+  /// - Throws: `CommunicationError.grid` when the ranks that were started do not fit the section, or cannot share the
+  ///   batch.
+  func grid(_ world: Communicator?, experts: Int) throws(CommunicationError) -> ProcessGrid? {
+    let ranks = world?.size ?? 1
+    let data = parallel.data ?? ranks
+    let divides = { (count: Int) in data.isMultiple(of: count) && experts.isMultiple(of: count) }
+    let expert = parallel.expert ?? (1...data).last(where: divides) ?? 1
+    var faults = ProcessGrid.faults(ranks: ranks, pipeline: 1, data: data, expert: expert)
+    if let fault = faultOfBatch(dataRanks: data) { faults.append(fault) }
+    guard faults.isEmpty else { throw .grid(faults: faults) }
+    guard let world, ranks > 1 else { return nil }
+    return try ProcessGrid(world: world, data: data, expert: expert)
+  }
+}
+
+extension ParallelSection.Gradients {
+  var payload: Payload {
+    switch self {
+    case .float32: .float32
+    case .bfloat16: .bfloat16
+    }
+  }
+}
+
+extension ProcessGrid {
+  /// The experts that this rank holds.
+  var share: ExpertShare { ExpertShare(rank: expertRank, ranks: expert) }
 }

@@ -1,5 +1,7 @@
 package import Autograd
+internal import Communication
 package import Model
+internal import Parallel
 internal import Tensors
 
 /// What one global batch added up to.
@@ -20,15 +22,25 @@ package struct StepSums: Sendable {
     return mainLoss + weighed + losses.balance
   }
 
+  fileprivate mutating func add(_ losses: LossSums, _ routing: [LayerRouting]) {
+    self.losses += losses
+    for routing in routing {
+      let load = loads[routing.layer] ?? Array(repeating: 0, count: routing.counts.count)
+      loads[routing.layer] = zip(load, routing.counts).map { $0 + $1 }
+    }
+  }
+
   private func mean(_ depth: Int) -> Double {
     let count = objective.validLabels[depth]
     return count == 0 ? 0 : losses.tokens[depth] / Double(count)
   }
 }
 
-/// Runs the micro-batches of a step forward and backward; the gradients add up in the parameters.
+/// Runs the micro-batches of a step forward and backward; the gradients add up in the parameters, and over the ranks.
 package struct StepRunner {
   package let model: DeepSeek
+  /// The ranks that share the batch; nil for one alone.
+  package var ranks: TrainingRanks?
   package var recomputation: Recomputation = []
   package var balance = BalanceLosses()
 
@@ -36,7 +48,9 @@ package struct StepRunner {
 
   /// - Parameters:
   ///   - multiTokenWeight: λ of this step.
-  ///   - batches: gone through twice, so a lazy collection never has all of them in memory.
+  ///   - batches: this rank's, as many as each other's; gone through twice, so a lazy collection never has all of them
+  ///     in memory.
+  /// - Returns: sums over all ranks.
   package func run(_ batches: some Collection<MicroBatch>, multiTokenWeight: Double) -> StepSums {
     let depths = model.predictors.count
     // Counted over the whole batch before the first micro-batch: accumulation must not change the gradient.
@@ -46,29 +60,45 @@ package struct StepRunner {
       globalSequences += batch.sequences
       for (depth, count) in batch.validLabels(depths: depths).enumerated() { valid[depth] += count }
     }
+    if let ranks {
+      let total = ranks.sum(valid + [globalSequences])
+      (valid, globalSequences) = (Array(total.dropLast()), total[depths + 1])
+    }
     let objective = Objective(validLabels: valid, multiTokenWeight: multiTokenWeight)
     var sums = StepSums(losses: LossSums(depths: depths), objective: objective)
-    for batch in batches {
-      let tape = Tape(on: model.device)
-      let context = context(batch, tape, globalSequences)
-      let (roots, losses, _) = model.losses(batch, objective, context)
-      sums.losses += losses
-      for routing in context.routing {
-        let load = sums.loads[routing.layer] ?? Array(repeating: 0, count: routing.counts.count)
-        sums.loads[routing.layer] = zip(load, routing.counts).map { $0 + $1 }
+    var owed: (() -> Void)?
+    for (index, batch) in batches.enumerated() {
+      let context = context(batch, Tape(on: model.device), globalSequences, microBatch: index)
+      if let ranks, index == batches.count - 1 { context.hasPassed = ranks.shards.reduce }
+      var roots: [Variable] = []
+      let forward = {
+        let losses: LossSums
+        (roots, losses, _) = model.losses(batch, objective, context)
+        sums.add(losses, context.routing)
       }
-      tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: model.device)) })
+      if let strands = ranks?.strands, let backward = owed {
+        strands.run(forward, beside: backward)
+      } else {
+        forward()
+      }
+      owed = { [device = model.device] in
+        context.tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: device)) })
+      }
+      if ranks?.strands == nil || index == batches.count - 1 { owed?() }
     }
+    ranks?.shards.finishReductions()
+    ranks?.sum(&sums)
     return sums
   }
 
-  /// The first intermediate result of a batch that holds a NaN or infinity.
+  /// The first intermediate result of a batch that holds a NaN or infinity. Ranks go through their batches together.
   package func firstNonFiniteActivation(_ batches: some Collection<MicroBatch>) -> String? {
-    for batch in batches {
+    var first: String?
+    for (index, batch) in batches.enumerated() {
       var found: String?
       let context = ForwardContext(
         tape: Tape(on: model.device, isRecording: false), sequences: batch.sequences, length: batch.length,
-        table: model.rotaryTable(batch.length),
+        table: model.rotaryTable(batch.length), exchange: ranks?.exchange(microBatch: index),
         observe: { name, value in
           if found == nil, value.converted(to: .float32).firstNonFinite() != nil {
             found = "activation \(name)"
@@ -76,9 +106,10 @@ package struct StepRunner {
         })
       let valid = batch.validLabels(depths: model.predictors.count)
       _ = model.losses(batch, Objective(validLabels: valid, multiTokenWeight: 0), context)
-      if let found { return found }
+      first = first ?? found
+      if ranks == nil, first != nil { return first }
     }
-    return nil
+    return first
   }
 
   /// Bytes that the forward pass of a micro-batch leaves for its backward pass, which does not follow. Gradients of the
@@ -88,17 +119,19 @@ package struct StepRunner {
     let objective = Objective(validLabels: batch.validLabels(depths: depths), multiTokenWeight: 0)
     let before = pool.liveBytes
     let tape = Tape(on: model.device)
-    let context = context(batch, tape, batch.sequences)
+    let context = context(batch, tape, batch.sequences, microBatch: 0)
     _ = model.losses(batch, objective, context)
     return withExtendedLifetime((tape, context)) { pool.liveBytes - before }
   }
 
-  private func context(_ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int) -> ForwardContext {
+  private func context(
+    _ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int, microBatch: Int
+  ) -> ForwardContext {
     var balance = balance
     balance.sequences = batch.sequences
     balance.globalSequences = globalSequences
     return ForwardContext(
       tape: tape, sequences: batch.sequences, length: batch.length, table: model.rotaryTable(batch.length),
-      recomputation: recomputation, balance: balance)
+      recomputation: recomputation, balance: balance, exchange: ranks?.exchange(microBatch: microBatch))
   }
 }

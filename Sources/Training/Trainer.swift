@@ -1,9 +1,11 @@
 internal import Autograd
 package import Checkpoint
+package import Communication
 internal import Data
 internal import Foundation
 package import Model
-internal import Optimization
+package import Optimization
+internal import Parallel
 package import Tensors
 
 /// Where a run begins.
@@ -23,10 +25,13 @@ package final class Trainer {
   /// With the vocabulary filled in.
   package let configuration: RunConfiguration
   package let model: DeepSeek
-  let optimizer: Optimizer
+  package let optimizer: Optimizer
+  /// The ranks that train together; nil for one alone.
+  package let ranks: TrainingRanks?
   let data: TrainingData
   let source: BatchSource
-  let runner: StepRunner
+  let schedule: LearningRateSchedule
+  package let runner: StepRunner
   let store: CheckpointStore
   package internal(set) var state = RunState()
   /// Where the run was when it was last saved: the checkpoint, or nil for the initial weights.
@@ -36,9 +41,11 @@ package final class Trainer {
 
   /// Opens the data, builds the model and restores or initializes it. Nothing is written.
   ///
-  /// - Throws: `ConfigurationError`, `ShardError`, `CheckpointError`, `TrainingError`, `DeviceError`.
+  /// - Parameter world: the ranks that were started; nil for one alone.
+  /// - Throws: `ConfigurationError`, `ShardError`, `CheckpointError`, `TrainingError`, `DeviceError`,
+  ///   `CommunicationError`.
   package init(
-    _ configuration: RunConfiguration, resume: ResumeChoice,
+    _ configuration: RunConfiguration, resume: ResumeChoice, world: Communicator? = nil,
     device request: DeviceRequest = DeviceRequest(pinning: .no)
   ) throws {
     data = try TrainingData(configuration.data)
@@ -53,18 +60,24 @@ package final class Trainer {
       directory: configuration.checkpointDirectory, keep: configuration.checkpoint.keep)
     let start = try Self.start(resume, checkpoints)
     source = try data.source(configuration, model: shape)
+    let grid = try configuration.grid(world, experts: shape.nRoutedExperts)
     try MemoryCheck(training: shape, configuration).run()
     let device = try Device(threads: configuration.training.threads, request)
     model = DeepSeek(
       shape, compute: configuration.precision.mode.dtype, float8: Float8Policy(configuration.precision),
-      packedFor: configuration.training.packedWeights.layouts, on: device)
+      packedFor: configuration.training.packedWeights.layouts, share: grid?.share ?? .all, on: device)
+    let section = configuration.parallel
+    let (gradients, overlaps): (Payload, Bool) = (section.gradients.payload, section.overlap)
+    ranks = grid.map { [model] in TrainingRanks($0, model, gradients: gradients, overlaps: overlaps) }
     optimizer = Optimizer(
-      model.parameters.map(\.slot), AdamWSettings(configuration.optimizer),
+      model.slots(owned: ranks?.shards.owned), AdamWSettings(configuration.optimizer),
       moments: configuration.optimizer.moments == .float32 ? .float32 : .bfloat16)
     var runner = StepRunner(model)
+    runner.ranks = ranks
     runner.recomputation = Recomputation(configuration.training.recompute)
     runner.balance = BalanceLosses(configuration.training, shape)
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
+    schedule = configuration.learningRateSchedule(dataRanks: grid?.data ?? 1)
     try begin(start)
   }
 
@@ -75,13 +88,15 @@ package final class Trainer {
       sequenceLength: configuration.training.sequenceLength)
   }
 
+  var runCheckpoint: RunCheckpoint { RunCheckpoint(model, optimizer, identity, ranks?.grid.world) }
+
   private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {
     notes += start.rejected.map { "passed over a damaged checkpoint: \($0)" }
     guard let checkpoint = start.checkpoint else {
       initialize()
       return
     }
-    state = try RunCheckpoint(model, optimizer, identity).restore(checkpoint)
+    state = try runCheckpoint.restore(checkpoint)
     lastSave = (checkpoint.path, state.step)
     notes.append("resumed from \(checkpoint.path) after step \(state.step)")
     let changes = identity.differences(from: checkpoint.manifest.state)
@@ -99,7 +114,7 @@ package final class Trainer {
   /// Initial weights, and moments that have seen nothing.
   func initialize() {
     model.initialize(seed: UInt64(configuration.training.seed))
-    for moment in optimizer.namedTensors { moment.tensor.fillWithZeros() }
+    for moment in optimizer.moments { moment.tensor.fillWithZeros() }
     state = RunState()
   }
 

@@ -1,4 +1,5 @@
 internal import Checkpoint
+internal import Communication
 internal import Foundation
 internal import Optimization
 
@@ -18,26 +19,27 @@ extension Trainer {
   ///
   /// - Throws: `TrainingError.nonFinite`, with nothing updated, where `training.non_finite` says so; `CheckpointError`
   ///   when saving fails (earlier checkpoints are untouched), or reading back; `ReportingError`.
-  package func run(_ recorder: RunRecorder, stop: borrowing StopSignal) throws -> RunSummary {
+  /// - Parameter recorder: nil where another rank keeps the files of the run.
+  package func run(_ recorder: RunRecorder?, stop: borrowing StopSignal) throws -> RunSummary {
     var summary = RunSummary(state: state)
-    let total = configuration.totalSteps()
-    let schedule = configuration.learningRateSchedule()
-    notes.forEach(recorder.note)
+    let total = configuration.totalSteps(dataRanks: dataRanks)
+    notes.forEach { recorder?.note($0) }
     if state.step >= total {
-      recorder.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
+      recorder?.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
     }
     let start = state.step
     while state.step < total {
-      if let signal = stop.requested {
+      if let signal = agreed(stop.requested) {
         summary.stoppedBy = signal
         break
       }
-      guard let metrics = try advance(schedule, recorder) else { continue }
+      guard let metrics = try advance(recorder) else { continue }
       do {
-        try recorder.record(metrics)
+        try recorder?.record(metrics)
       } catch {
-        // The checkpoints may be on another disk than the metrics: what has been trained is not lost.
-        if state.step != lastSave.step { summary.checkpoint = try save(recorder) }
+        // The checkpoints may be on another disk than the metrics: what has been trained is not lost. With several ranks
+        // the others know nothing of it, and end without a checkpoint.
+        if ranks == nil, state.step != lastSave.step { summary.checkpoint = try save(recorder) }
         throw error
       }
       if isDue(configuration.evaluation.every), state.step < total {
@@ -55,27 +57,36 @@ extension Trainer {
     return summary
   }
 
+  /// The signal that any rank was sent: all of them stop after the same step.
+  private func agreed(_ signal: StopSignal.Signal?) -> StopSignal.Signal? {
+    guard let ranks else { return signal }
+    let signals = StopSignal.Signal.allCases
+    let own = signal.flatMap(signals.firstIndex) ?? -1
+    let latest = Int(ranks.reduce([Double(own)], .maximum)[0])
+    return latest < 0 ? nil : signals[latest]
+  }
+
   private func isDue(_ every: Int?) -> Bool { every.map { state.step.isMultiple(of: $0) } ?? false }
 
   /// The next step, done or skipped; nil when the run was rolled back instead.
-  private func advance(_ schedule: LearningRateSchedule, _ recorder: RunRecorder) throws -> StepMetrics? {
+  private func advance(_ recorder: RunRecorder?) throws -> StepMetrics? {
     let section = configuration.training
     let step = sumGradients()
     let action = state.nonFinite.action(
       step: state.step + 1, isFinite: step.isFinite, policy: section.nonFinite, limit: section.nonFiniteLimit)
     switch action {
-    case .update: return update(step, schedule)
+    case .update: return update(step)
     case .skip:
-      recorder.note("\(cause(step)); the step is skipped")
-      return skip(step, schedule)
+      recorder?.note("\(cause(step)); the step is skipped")
+      return skip(step)
     case .rollBack:
       let cause = cause(step)
       let metrics = try rollBack(step)
       let skipped = metrics.skippedSamples
-      recorder.note(
+      recorder?.note(
         "\(cause); rolled back to \(lastSave.path ?? "the initial weights"), samples \(skipped.lowerBound) to "
           + "\(skipped.upperBound - 1) are passed over")
-      try recorder.record(metrics)
+      try recorder?.record(metrics)
       return nil
     case .stop:
       let tolerated = section.nonFinite == .stop ? 0 : state.nonFinite.inARow
@@ -83,15 +94,15 @@ extension Trainer {
     }
   }
 
-  private func evaluate(_ recorder: RunRecorder) throws -> EvaluationResult? {
+  private func evaluate(_ recorder: RunRecorder?) throws -> EvaluationResult? {
     guard let validation = data.validation else { return nil }
     let begin = ContinuousClock.now
     let section = configuration.training
     let evaluator = Evaluator(
       model, validation, sequenceLength: section.sequenceLength, batch: section.microBatchSize,
-      boundaries: section.documentBoundaries)
+      boundaries: section.documentBoundaries, ranks: ranks)
     let result = evaluator.run(maxTokens: configuration.evaluation.maxTokens)
-    try recorder.record(
+    try recorder?.record(
       EvaluationMetrics(
         step: state.step, tokens: state.tokens, loss: result.loss, mtpLosses: result.multiTokenLosses,
         bytesPerToken: result.bytes / Double(result.tokens), evaluatedTokens: result.tokens,
@@ -99,12 +110,17 @@ extension Trainer {
     return result
   }
 
-  private func save(_ recorder: RunRecorder) throws -> String {
-    let saved = try RunCheckpoint(model, optimizer, identity).save(
-      state, configuration: configuration.yaml(), to: store)
+  private func save(_ recorder: RunRecorder?) throws -> String {
+    let saved = try runCheckpoint.save(state, configuration: configuration.yaml(), to: store)
+    guard let saved else {
+      // Another rank has written it.
+      let path = store.path(step: state.step)
+      lastSave = (path, state.step)
+      return path
+    }
     lastSave = (saved.path, state.step)
-    recorder.note("saved \(saved.path) (\(ProgressText.memory(bytes: saved.length)))")
-    for leftover in saved.leftovers { recorder.note("could not remove an old checkpoint: \(leftover)") }
+    recorder?.note("saved \(saved.path) (\(ProgressText.memory(bytes: saved.length)))")
+    for leftover in saved.leftovers { recorder?.note("could not remove an old checkpoint: \(leftover)") }
     return saved.path
   }
 }

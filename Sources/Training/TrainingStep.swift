@@ -1,11 +1,15 @@
 internal import Checkpoint
+internal import Communication
 internal import Model
-package import Optimization
+internal import Optimization
+internal import Parallel
 internal import Tensors
 
 /// A step whose gradients are summed, and not yet used.
 struct SummedStep {
   let begin: ContinuousClock.Instant
+  /// What had been sent when it began; nil for one rank alone.
+  let traffic: TrafficCounters?
   let sums: StepSums
   /// Of all gradients together.
   let norm: Double
@@ -21,16 +25,17 @@ extension Trainer {
   /// One optimizer step: micro-batches, guards, update, bias update. Nothing is written.
   ///
   /// - Throws: `TrainingError.nonFinite`, with nothing updated, whatever the policy of the run: for measurements.
-  package func step(_ schedule: LearningRateSchedule) throws -> StepMetrics {
+  package func step() throws -> StepMetrics {
     let step = sumGradients()
     guard step.isFinite else { throw TrainingError.nonFinite(cause(step), tolerated: 0) }
-    return update(step, schedule)
+    return update(step)
   }
 
   /// Runs the micro-batches of the next step.
   func sumGradients() -> SummedStep {
     let begin = ContinuousClock.now
-    let (section, clock) = (configuration.training, configuration.clock())
+    let traffic = ranks?.grid.world.counters
+    let (section, clock) = (configuration.training, configuration.clock(dataRanks: dataRanks))
     let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
     let samples = state.nextSample..<state.nextSample + sequences
     let weight = section.mtpLossWeight.value(tokens: state.tokens)
@@ -39,8 +44,10 @@ extension Trainer {
     optimizer.clearGradients()
     let sums = runner.run(batches(samples), multiTokenWeight: weight)
     profiler?.scope = "optimizer"
+    let squares = optimizer.gradientSquares()
     return SummedStep(
-      begin: begin, sums: sums, norm: optimizer.gradientNorm(), samples: samples, multiTokenWeight: weight,
+      begin: begin, traffic: traffic, sums: sums, norm: (ranks?.reduce([squares])[0] ?? squares).squareRoot(),
+      samples: samples, multiTokenWeight: weight,
       biasUpdateSpeed: section.biasUpdateSpeed.value(tokens: state.tokens))
   }
 
@@ -51,25 +58,29 @@ extension Trainer {
     return runner.activationBytes(source.microBatch(first: state.nextSample, count: size))
   }
 
+  var dataRanks: Int { ranks?.grid.data ?? 1 }
+
+  /// This rank's equal run of the samples of a step.
   private func batches(_ samples: Range<Int>) -> some Collection<MicroBatch> {
     let (size, source) = (configuration.training.microBatchSize, source)
-    return (0..<samples.count / size).lazy.map {
-      source.microBatch(first: samples.lowerBound + $0 * size, count: size)
-    }
+    let own = samples.count / dataRanks
+    let first = samples.lowerBound + (ranks?.grid.dataRank ?? 0) * own
+    return (0..<own / size).lazy.map { source.microBatch(first: first + $0 * size, count: size) }
   }
 
-  func update(_ step: SummedStep, _ schedule: LearningRateSchedule) -> StepMetrics {
-    let rate = rate(step, schedule)
+  func update(_ step: SummedStep) -> StepMetrics {
+    let rate = rate(step)
     optimizer.update(learningRate: rate, norm: step.norm, step: state.step + 1 - state.skippedSteps)
+    ranks?.shards.gather()
     model.weightsDidChange()
     model.updateBiases(loads: step.sums.loads, speed: Float(step.biasUpdateSpeed))
     return count(step, rate: rate, isSkipped: false)
   }
 
   /// Counts a step without an update: schedules go by steps and tokens, which must stay in step with each other.
-  func skip(_ step: SummedStep, _ schedule: LearningRateSchedule) -> StepMetrics {
+  func skip(_ step: SummedStep) -> StepMetrics {
     state.skippedSteps += 1
-    return count(step, rate: rate(step, schedule), isSkipped: true)
+    return count(step, rate: rate(step), isSkipped: true)
   }
 
   /// Takes everything back to the last checkpoint but the counts of bad steps and the position in the data.
@@ -78,7 +89,7 @@ extension Trainer {
   func rollBack(_ step: SummedStep) throws -> RollBackMetrics {
     let (failed, counts) = (state.step + 1, state.nonFinite)
     if let path = lastSave.path {
-      state = try RunCheckpoint(model, optimizer, identity).restore(store.open(.path(path)))
+      state = try runCheckpoint.restore(store.open(.path(path)))
     } else {
       initialize()
     }
@@ -88,7 +99,7 @@ extension Trainer {
       step: state.step + 1, failedStep: failed, skippedSamples: skipped, nonFiniteSteps: counts.total)
   }
 
-  private func rate(_ step: SummedStep, _ schedule: LearningRateSchedule) -> Double {
+  private func rate(_ step: SummedStep) -> Double {
     schedule.value(step: state.step + 1, tokens: state.tokens + tokens(step))
   }
 
@@ -117,15 +128,22 @@ extension Trainer {
         sums.loads[experts.layer].map {
           LayerLoad(layer: experts.layer, counts: $0, bias: hasBias ? Array(experts.bias.floats) : [])
         }
-      })
+      },
+      traffic: step.traffic.flatMap { ranks?.traffic(since: $0) } ?? StepTraffic())
   }
 
   /// Looks for where it began: weights, then activations, then gradients.
   func cause(_ step: SummedStep) -> NonFiniteCause {
     let weight = model.namedTensors.first { $0.tensor.firstNonFinite() != nil }.map { "weight \($0.name)" }
+    // Ranks look through their batches together, whoever has found what.
+    let activation = weight == nil || ranks != nil ? runner.firstNonFiniteActivation(batches(step.samples)) : nil
+    let gradient = optimizer.firstNonFiniteGradient().map { "gradient of \($0)" }
     let tensor =
-      weight ?? runner.firstNonFiniteActivation(batches(step.samples))
-      ?? optimizer.firstNonFiniteGradient().map { "gradient of \($0)" }
+      if let ranks {
+        ranks.first(weight) ?? ranks.first(activation) ?? ranks.first(gradient)
+      } else {
+        weight ?? activation ?? gradient
+      }
     // Without the sign of a NaN, which means nothing.
     let text = { (value: Double) in value.isNaN ? "NaN" : "\(value)" }
     let (loss, norm) = (step.sums.total, step.norm)

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Checkpoint
+internal import Communication
 internal import Data
 internal import Foundation
 internal import Generation
@@ -36,6 +37,7 @@ struct CommandFailure {
       is ShardError, is FileError, is GenerationError, is TrainingError, is DeviceError, is OptionError,
       is ProbeError, is ReportingError:
       true
+    case CommunicationError.grid: true
     default: false
     }
   }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Communication
 internal import Foundation
 internal import Training
 
@@ -34,9 +35,12 @@ struct Train: ParsableCommand {
       case "never": .never
       default: .path(resume)
       }
-    let trainer = try Trainer(configuration, resume: choice, device: ProcessDevice.request())
-    let recorder = try RunRecorder(trainer)
-    let summary = try trainer.run(recorder, stop: stop)
-    recorder.finish(summary)
+    try onAllRanks(configuration) { ranks in
+      let trainer = try Trainer(
+        configuration, resume: choice, world: ranks, device: ProcessDevice.request())
+      let recorder = ranks.rank == 0 ? try RunRecorder(trainer) : nil
+      let summary = try trainer.run(recorder, stop: stop)
+      recorder?.finish(summary)
+    }
   }
 }

@@ -48,7 +48,7 @@ struct OptimizerTests {
   func clipsTheNormOfAllGradients(scale: Float, clip: Double) {
     let slots = slots(scale: scale)
     let optimizer = Optimizer(slots, settings, moments: .float32)
-    let norm = optimizer.gradientNorm()
+    let norm = optimizer.gradientSquares().squareRoot()
     #expect(abs(norm - 5 * Double(scale)) < 1e-6)
     #expect(abs(optimizer.clipCoefficient(norm: norm) - clip) < 1e-6)
     optimizer.update(learningRate: 0.5, norm: norm, step: 1)
@@ -61,7 +61,7 @@ struct OptimizerTests {
         #expect(abs(Double(found) - expected) < 1e-6, "\(found) is not \(expected)")
       }
     }
-    let moments = optimizer.namedTensors.map { Array($0.tensor.floats) }
+    let moments = optimizer.moments.map { Array($0.tensor.floats) }
     let expected = [[0.1 * a, 0], [0.05 * a * a, 0], [0, 0.1 * b], [0, 0.05 * b * b]]
     for (found, expected) in zip(moments.joined(), expected.joined()) {
       #expect(abs(Double(found) - expected) < 1e-6 * max(expected.magnitude, 1e-3))
@@ -77,7 +77,7 @@ struct OptimizerTests {
     #expect(optimizer.clipCoefficient(norm: 1.9) == 1)
     #expect(optimizer.clipCoefficient(norm: 2) == 2 / (2 + 1e-6))
     #expect(optimizer.clipCoefficient(norm: 8) == 2 / (8 + 1e-6))
-    #expect(optimizer.gradientNorm() == 0)
+    #expect(optimizer.gradientSquares().squareRoot() == 0)
   }
 
   /// A parameter that received nothing in a step, after one in which it did, only decays, and its moments fade.
@@ -85,13 +85,13 @@ struct OptimizerTests {
     let slots = slots(scale: 1)
     let optimizer = Optimizer(slots, settings, moments: .float32)
     optimizer.update(learningRate: 0, norm: 5, step: 1)
-    let moments = optimizer.namedTensors.map { Array($0.tensor.floats) }
+    let moments = optimizer.moments.map { Array($0.tensor.floats) }
     optimizer.clearGradients()
     slots[1].gradient.add(Tensor([2], [0, 2] as [Float], on: device))
-    let norm = optimizer.gradientNorm()
+    let norm = optimizer.gradientSquares().squareRoot()
     #expect(norm == 2)
     optimizer.update(learningRate: 0, norm: 0, step: 2)
-    let faded = optimizer.namedTensors.map { Array($0.tensor.floats) }
+    let faded = optimizer.moments.map { Array($0.tensor.floats) }
     #expect(faded[0][0] == 0.9 * moments[0][0] && faded[1][0] == 0.95 * moments[1][0])
     #expect(faded[2][1] != 0.9 * moments[2][1])
   }
@@ -101,8 +101,8 @@ struct OptimizerTests {
   func momentsAreStoredInTheirType(_ type: DType) {
     let slot = slot("w", [1, 1], [0.5], gradient: [0.3], compute: .bfloat16)
     let optimizer = Optimizer([slot], settings, moments: type)
-    #expect(optimizer.namedTensors.map(\.name) == ["optimizer.exp_avg.w", "optimizer.exp_avg_sq.w"])
-    #expect(optimizer.namedTensors.allSatisfy { $0.tensor.dtype == type && $0.tensor.shape == [1, 1] })
+    #expect(optimizer.moments.map(\.name) == ["optimizer.exp_avg.w", "optimizer.exp_avg_sq.w"])
+    #expect(optimizer.moments.allSatisfy { $0.tensor.dtype == type && $0.shape == [1, 1] })
     // Half a unit in the last place of the type, and the rounding of a few operations.
     let roundings = type == .float32 ? 1e-6 : 1.0 / 256 + 1e-6
     var (m, v, weight) = (0.0, 0.0, 0.5)
@@ -114,7 +114,7 @@ struct OptimizerTests {
       weight -= 0.1 * 0.25 * weight + 0.1 * mHat / (vHat.squareRoot() + 1)
       #expect(abs(Double(slot.master.floats[0]) - weight) < 0.1 * roundings)
       #expect(slot.compute.elements(BFloat16.self)[0] == BFloat16(slot.master.floats[0]))
-      for (found, expected) in zip(optimizer.namedTensors, [m, v]) {
+      for (found, expected) in zip(optimizer.moments, [m, v]) {
         let float = found.tensor.converted(to: .float32)
         let stored = withExtendedLifetime(float) { Double(float.floats[0]) }
         #expect(abs(stored - expected) <= 2 * roundings * expected.magnitude, "step \(index + 1)")
@@ -147,7 +147,7 @@ struct OptimizerTests {
     for value in [Float.nan, .infinity, -.infinity] {
       let optimizer = fused(index, value)
       #expect(optimizer.firstNonFiniteGradient() == name)
-      #expect(!optimizer.gradientNorm().isFinite)
+      #expect(!optimizer.gradientSquares().squareRoot().isFinite)
     }
   }
 
@@ -161,12 +161,12 @@ struct OptimizerTests {
     let optimizer = Optimizer(slots, settings, moments: .float32)
     optimizer.update(learningRate: 0, norm: 5, step: 1)
     slots[0].gradient.sums.floats[1] = .nan
-    let moments = optimizer.namedTensors.map { Array($0.tensor.floats) }
+    let moments = optimizer.moments.map { Array($0.tensor.floats) }
     #expect(moments[0][0] != 0)
     optimizer.clearGradients()
     #expect(slots.allSatisfy { $0.gradient.isEmpty })
-    #expect(optimizer.gradientNorm() == 0)
+    #expect(optimizer.gradientSquares().squareRoot() == 0)
     #expect(slots.allSatisfy { $0.gradient.sums.floats.allSatisfy { $0 == 0 } })
-    #expect(optimizer.namedTensors.map { Array($0.tensor.floats) } == moments)
+    #expect(optimizer.moments.map { Array($0.tensor.floats) } == moments)
   }
 }

@@ -89,9 +89,9 @@ typedef struct {
   void (*swiglu_gradient)(const void *da, const void *h, const float *weight, void *dh, void *a, float *dweight,
                           size_t rows, size_t inner);
   void (*add)(const void *a, const void *b, void *y, size_t count);
-  /// y[i] = x[index[i]], row by row.
+  /// y[i] = x[index[i]], row by row; zeros where the index is -1.
   void (*gather_rows)(const void *x, const int32_t *index, void *y, size_t rows, size_t width);
-  /// y[t] = Σ_k x[position[t·K + k]].
+  /// y[t] = Σ_k x[position[t·K + k]] over the positions that are not -1.
   void (*combine_rows)(const void *x, const int32_t *position, void *y, size_t rows, size_t selected, size_t width);
   /// y[r] = x[r] where keep[r], else 0.
   void (*mask_rows)(const void *x, const bool *keep, void *y, size_t rows, size_t width);
@@ -176,7 +176,7 @@ typedef struct {
   void (*count_selected)(const int32_t *index, size_t rows, size_t selected, size_t group, ptrdiff_t *experts,
                          ptrdiff_t *groups);
   /// Sorts the selections expert [rows, K] stably by expert: offset [E + 1] of each expert's rows, token and slot
-  /// (place in expert) of each row, position [rows, K] of each selection.
+  /// (place in expert) of each row, position [rows, K] of each selection. An expert of -1 has no row, and position -1.
   void (*sort_by_expert)(const int32_t *expert, size_t rows, size_t selected, size_t experts, ptrdiff_t *offset,
                          int32_t *token, int32_t *slot, int32_t *position);
   /// order [count]: the places of id (not negative) sorted stably by id; start [count + 1]: where the run of each

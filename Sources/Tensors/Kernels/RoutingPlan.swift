@@ -8,14 +8,14 @@ package struct RoutingPlan {
   package let tokens: Tensor
   /// `[R]` int32: the place t·K + k of each row among the selections.
   package let slots: Tensor
-  /// `[T, K]` int32: the row of each selection.
+  /// `[T, K]` int32: the row of each selection; -1 for one that has none.
   package let positions: Tensor
 
   /// Tokens that each expert received.
   package var counts: [Int] { zip(offsets.dropFirst(), offsets).map { $0 - $1 } }
 
   /// Sorts by counting, stably: rows of one expert stand in the order of their tokens.
-  /// - Parameter indices: `[T, K]` int32, the selected experts.
+  /// - Parameter indices: `[T, K]` int32, the selected experts; -1 for one that another rank holds.
   package init(_ indices: Tensor, experts: Int) {
     precondition(experts <= 1024, "\(experts) experts: the sort holds at most 1024")
     let (count, device) = (indices.count, indices.device)
@@ -28,6 +28,8 @@ package struct RoutingPlan {
         indices.integers, indices.rows, indices.columns, experts, &offsets, tokens.integers, slots.integers,
         positions.integers)
     }
-    (self.offsets, self.tokens, self.slots, self.positions) = (offsets, tokens, slots, positions)
+    let rows = offsets[experts]
+    (self.offsets, self.positions) = (offsets, positions)
+    (self.tokens, self.slots) = (tokens.view(at: 0, [rows]), slots.view(at: 0, [rows]))
   }
 }

@@ -1,19 +1,23 @@
 internal import CKernels
 
-/// `y[i] = x[index[i]]`, row by row. The indices were checked by who made them.
+/// `y[i] = x[index[i]]`, row by row, zeros where the index is -1. The indices were checked by who made them.
 package func gatherRows(_ x: Tensor, _ index: Tensor) -> Tensor {
   let y = Tensor([index.count, x.columns], x.dtype, on: x.device)
-  let (kernel, width) = (x.device.typed(x.dtype).gather_rows!, x.columns)
+  // Rows are moved, not read: codes in pairs.
+  let (unit, width) = (x.dtype.byteCount == 4 ? DType.float32 : .bfloat16, x.columns)
+  let units = width * x.dtype.byteCount / unit.byteCount
+  precondition(units * unit.byteCount == width * x.dtype.byteCount, "rows of \(width) \(x.dtype): an odd number")
+  let kernel = x.device.typed(unit).gather_rows!
   let indices = index.elements(Int32.self).baseAddress
   x.device.measured("gather rows", bytes: 2 * y.byteCount + index.byteCount) {
     x.device.forEachRows(index.count, width: width) { range in
-      kernel(x.pointer, indices! + range.lowerBound, y.row(range.lowerBound), range.count, width)
+      kernel(x.pointer, indices! + range.lowerBound, y.row(range.lowerBound), range.count, units)
     }
   }
   return y
 }
 
-/// `y[t] = Σ_k x[position[t, k]]`; sums in float32.
+/// `y[t] = Σ_k x[position[t, k]]` over the positions that are not -1; sums in float32.
 package func combineRows(_ x: Tensor, positions: Tensor) -> Tensor {
   let (tokens, selected, width) = (positions.rows, positions.columns, x.columns)
   let y = Tensor([tokens, width], x.dtype, on: x.device)

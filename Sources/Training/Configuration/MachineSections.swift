@@ -29,28 +29,69 @@ package struct PrecisionSection: Sendable, Hashable {
     ])
 }
 
-/// The `parallel` section. One process trains for now, so all it takes is 1.
+/// The `parallel` section: ranks = pipeline × data; expert divides data.
 package struct ParallelSection: Sendable, Hashable {
   package var pipeline: Int?
+  /// nil for the largest number that divides both the data ranks and the experts of a layer.
   package var expert: Int?
+  /// nil for all ranks.
   package var data: Int?
+  /// Whether a micro-batch goes forward while the one before it goes backward.
+  package var overlap = true
+  package var gradients = Gradients.float32
 
   package init() {}
+
+  /// What gradients travel as; they are summed in float32.
+  package enum Gradients: String, Sendable, CaseIterable { case float32, bfloat16 }
 
   static let schema = Schema<ParallelSection>(
     initial: ParallelSection(),
     fields: [
       .init("pipeline", \.pipeline, one.optional("auto"), "ranks of a pipeline"),
-      .init("expert", \.expert, one.optional("auto"), "ranks that share the experts of a layer"),
-      .init("data", \.data, one.optional("auto"), "copies of the pipeline"),
+      .init(
+        "expert", \.expert, ranks.optional("auto"),
+        "ranks that share the experts of a layer; auto: the most that divide data and n_routed_experts"),
+      .init(
+        "data", \.data, ranks.optional("auto"), "ranks that share the batch; auto: as many as were started"),
+      .init(
+        "overlap", \.overlap, .bool,
+        "with experts on several ranks, a micro-batch goes forward while the one before it goes backward, and the "
+          + "computation of one hides the messages of the other; the bits are the same, memory is that of two"),
+      .init(
+        "gradients", \.gradients, .choice(Gradients.self), "what gradients travel as; sums are in float32"),
+    ],
+    rules: [
+      .init("expert", "data") {
+        guard let expert = $0.expert, let data = $0.data, !data.isMultiple(of: expert) else { return nil }
+        return "expert (\(expert)) must divide data (\(data)): experts are spread over data-parallel ranks"
+      }
     ])
+
+  private static let ranks = ValueKind<Int>.integer(1...65536)
 
   private static let one = ValueKind<Int>(
     "only 1",
     read: { node, reading in
       guard node.content != .scalar("1", quoted: false) else { return 1 }
       reading.fault(
-        at: node.location, "must be 1 or auto: this version trains in one process; found \(node.found)")
+        at: node.location, "must be 1 or auto: this version has no pipelines; found \(node.found)")
       return nil
     }, write: { .plain("\($0)") })
+}
+
+/// The `communication` section.
+package struct CommunicationSection: Sendable, Hashable {
+  /// Seconds.
+  package var timeout = 600.0
+
+  package init() {}
+
+  static let schema = Schema<CommunicationSection>(
+    initial: CommunicationSection(),
+    fields: [
+      .init(
+        "timeout", \.timeout, .float(.positive), unit: "seconds",
+        "how long a rank waits for a message before it says for which, and ends the job")
+    ])
 }

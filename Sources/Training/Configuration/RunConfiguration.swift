@@ -10,6 +10,7 @@ package struct RunConfiguration: Sendable, Hashable {
   package var learningRate = LearningRateSection()
   package var precision = PrecisionSection()
   package var parallel = ParallelSection()
+  package var communication = CommunicationSection()
   package var checkpoint = CheckpointSection()
   package var evaluation = EvaluationSection()
   package var logging = LoggingSection()
@@ -115,5 +116,16 @@ extension RunConfiguration {
     case .step(let steps): steps
     case .tokens(let tokens): clock(dataRanks: dataRanks).steps(reaching: tokens)
     }
+  }
+}
+
+extension RunConfiguration {
+  /// Why this many ranks cannot share a batch equally; nil if they can.
+  package func faultOfBatch(dataRanks: Int) -> String? {
+    let multiple = training.microBatchSize * dataRanks
+    let sizes = [training.globalBatchSize.from, training.globalBatchSize.to]
+    guard let size = sizes.first(where: { !$0.isMultiple(of: multiple) }) else { return nil }
+    return "training.global_batch_size (\(size)) must be a multiple of training.micro_batch_size × data ranks "
+      + "(\(training.microBatchSize) × \(dataRanks))"
   }
 }

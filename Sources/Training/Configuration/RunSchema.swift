@@ -14,7 +14,9 @@ extension RunConfiguration {
         "learning_rate", \.learningRate, .section(LearningRateSection.schema), "The rate of those updates."),
       .init("precision", \.precision, .section(PrecisionSection.schema), "In which formats is computed."),
       .init(
-        "parallel", \.parallel, .section(ParallelSection.schema), "How the work is divided among processes."),
+        "parallel", \.parallel, .section(ParallelSection.schema), "How the work is divided among ranks."),
+      .init(
+        "communication", \.communication, .section(CommunicationSection.schema), "How ranks wait for each other."),
       .init("checkpoint", \.checkpoint, .section(CheckpointSection.schema), "When the run is saved."),
       .init("evaluation", \.evaluation, .section(EvaluationSection.schema), "When held-out data is tried."),
       .init("logging", \.logging, .section(LoggingSection.schema), "How often progress is shown."),
@@ -59,6 +61,14 @@ extension RunConfiguration {
       "learning_rate.phases", "training.global_batch_size", "training.micro_batch_size",
       "training.sequence_length"
     ) { $0.faultOfPhaseEnds },
+    .init("parallel.expert", "model.n_routed_experts") {
+      let experts = $0.model.shape.nRoutedExperts
+      guard let ranks = $0.parallel.expert, ranks > 1, !experts.isMultiple(of: ranks) else { return nil }
+      return "expert (\(ranks)) must divide model.n_routed_experts (\(experts)): each rank holds as many"
+    },
+    .init("parallel.data", "training.global_batch_size", "training.micro_batch_size") {
+      $0.parallel.data.flatMap($0.faultOfBatch)
+    },
     .init("training.packed_weights", "precision.mode") {
       $0.training.packedWeights == .none || $0.precision.mode != .fp8
         ? nil

@@ -32,6 +32,7 @@ package struct StepMetrics: MetricsRecord, Hashable {
   package var peakMemoryBytes: Int
   /// One for each MoE layer, empty for a dense model.
   package var layers: [LayerLoad]
+  package var traffic: StepTraffic
 
   /// Means over the predicted tokens of the global batch, in nats.
   package struct Losses: Hashable, Sendable {
@@ -55,14 +56,14 @@ package struct StepMetrics: MetricsRecord, Hashable {
     step: Int, tokens: Int, epoch: Double, sequences: Int, losses: Losses, gradientNorm: Double,
     clipCoefficient: Double?, learningRate: Double, mtpWeight: Double?, biasUpdateSpeed: Double?,
     nonFiniteSteps: Int, isSkipped: Bool, stepSeconds: Double, tokensPerSecond: Double,
-    peakMemoryBytes: Int, layers: [LayerLoad]
+    peakMemoryBytes: Int, layers: [LayerLoad], traffic: StepTraffic = StepTraffic()
   ) {
     (self.step, self.tokens, self.epoch, self.sequences) = (step, tokens, epoch, sequences)
     (self.losses, self.gradientNorm, self.clipCoefficient) = (losses, gradientNorm, clipCoefficient)
     (self.learningRate, self.mtpWeight, self.biasUpdateSpeed) = (learningRate, mtpWeight, biasUpdateSpeed)
     (self.nonFiniteSteps, self.isSkipped) = (nonFiniteSteps, isSkipped)
     (self.stepSeconds, self.tokensPerSecond) = (stepSeconds, tokensPerSecond)
-    (self.peakMemoryBytes, self.layers) = (peakMemoryBytes, layers)
+    (self.peakMemoryBytes, self.layers, self.traffic) = (peakMemoryBytes, layers, traffic)
   }
 
   /// MaxVio as the mean over the MoE layers; nil for a dense model.
@@ -81,6 +82,7 @@ package struct StepMetrics: MetricsRecord, Hashable {
     add("learning_rate", learningRate)
     add("tokens_per_second", tokensPerSecond)
     add("step_seconds", stepSeconds)
+    fields += traffic.fields
     fields.append(MetricField("sequences", .integer(sequences)))
     add("epoch", epoch)
     add("mtp_weight", mtpWeight)

@@ -58,7 +58,7 @@ struct StepBench {
   /// - Throws: `StepError` when the first loss is not what initial weights give.
   func warmUp(_ steps: Int) throws {
     for step in 1...steps {
-      let metrics = try trainer.step(trainer.configuration.learningRateSchedule())
+      let metrics = try trainer.step()
       guard step == 1 else { continue }
       let isSynthetic = trainer.configuration.data.synthetic
       let first = FirstLoss(trainer.model.configuration, tokens: metrics.tokens, isSynthetic: isSynthetic)
@@ -67,10 +67,10 @@ struct StepBench {
   }
 
   func measure(_ steps: Int) throws -> [MeasuredStep] {
-    let (pool, schedule) = (trainer.model.device.pool, trainer.configuration.learningRateSchedule())
+    let pool = trainer.model.device.pool
     return try (0..<steps).map { _ in
       let (before, blocks) = (PageFaults(), pool.systemAllocations)
-      let metrics = try trainer.step(schedule)
+      let metrics = try trainer.step()
       let (after, taken) = (PageFaults(), pool.systemAllocations - blocks)
       return MeasuredStep(
         seconds: metrics.stepSeconds, loss: metrics.losses.total,
@@ -80,12 +80,11 @@ struct StepBench {
   }
 
   func profile(_ steps: Int) throws -> StepBreakdown {
-    let schedule = trainer.configuration.learningRateSchedule()
     let profiler = Profiler()
     trainer.model.device.profiler = profiler
     defer { trainer.model.device.profiler = nil }
     var seconds = 0.0
-    for _ in 0..<steps { seconds += try trainer.step(schedule).stepSeconds }
+    for _ in 0..<steps { seconds += try trainer.step().stepSeconds }
     return StepBreakdown(profiler.entries, steps: steps, seconds: seconds)
   }
 }

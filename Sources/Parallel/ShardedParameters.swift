@@ -1,0 +1,120 @@
+internal import Autograd
+package import Communication
+package import Model
+internal import Tensors
+
+/// ZeRO-1: ranks that hold copies of the same parameters sum their gradients and divide the update.
+///
+/// Each rank owns an equal run of the elements of every segment of the model: it receives the sum of their gradients,
+/// holds their moments, and sends their new values to the others. Dense parameters are shared by all data-parallel
+/// ranks, those of experts by the ranks that hold the same experts. Sums are in float32 and in the order of the ranks.
+/// Source: Rajbhandari et al., arXiv:1910.02054, §5.1; DeepSeek-V3, arXiv:2412.19437, §3.2.
+package final class ShardedParameters {
+  /// A parameter, the ranks that hold it, and the first element of each one's part, and the end.
+  private struct Share {
+    let parameter: Parameter
+    let group: Communicator
+    let offsets: [Int]
+  }
+
+  private let shares: [Share]
+  private let segments: [Range<Int>]
+  private let payload: Payload
+  private let waiter: Waiter
+  /// The segments whose sums are under way, oldest first.
+  private var reductions: [[Request]] = []
+
+  /// Segments under way at most: more would hide no more, and each takes the memory of its gradients again.
+  private static let depth = 2
+  /// Parts begin at multiples of this many elements: whole cache lines in every type.
+  private static let unit = 64
+
+  /// - Parameters:
+  ///   - dense: the ranks that share dense parameters.
+  ///   - experts: the ranks that hold the same experts.
+  ///   - payload: what gradients travel as.
+  package init(
+    _ model: DeepSeek, dense: Communicator, experts: Communicator, payload: Payload, waiter: Waiter
+  ) {
+    (self.payload, self.waiter, segments) = (payload, waiter, model.segments)
+    var shares: [Share?] = Array(repeating: nil, count: model.parameters.count)
+    for segment in model.segments {
+      for (group, isOfExperts) in [(dense, false), (experts, true)] {
+        let members = segment.filter { model.parameters[$0].isOfExperts == isOfExperts }
+        let offsets = Self.offsets(members.map { model.parameters[$0].master.count }, ranks: group.size)
+        for (member, offsets) in zip(members, offsets) {
+          shares[member] = Share(parameter: model.parameters[member], group: group, offsets: offsets)
+        }
+      }
+    }
+    self.shares = shares.compactMap { $0 }
+    precondition(self.shares.count == shares.count, "a parameter of the model is in no segment")
+  }
+
+  /// Cuts the concatenation of arrays into equal parts, and says for each array where the parts begin and the last ends.
+  static func offsets(_ counts: [Int], ranks: Int) -> [[Int]] {
+    let total = counts.reduce(0, +)
+    let cuts = (0...ranks).map { rank in
+      rank == ranks ? total : min(total, total * rank / ranks / unit * unit)
+    }
+    var first = 0
+    return counts.map { count in
+      defer { first += count }
+      return cuts.map { min(max($0 - first, 0), count) }
+    }
+  }
+
+  /// The elements of each parameter that this rank updates.
+  package var owned: [Range<Int>] {
+    shares.map { $0.offsets[$0.group.rank]..<$0.offsets[$0.group.rank + 1] }
+  }
+
+  /// Begins to sum the gradients of a segment, to which nothing more will be added.
+  package func reduce(segment: Int) {
+    if reductions.count == Self.depth { finishOldest() }
+    var requests: [Request] = []
+    for index in segments[segment] {
+      let share = shares[index]
+      guard share.group.size > 1 else { continue }
+      let sums = share.parameter.gradient
+      requests.append(
+        waiter.endingJob(share.group) { () throws(CommunicationError) in
+          try share.group.reduceScatter(
+            sums.floats, offsets: share.offsets, payload: payload, owner: sums.storage,
+            Purpose("gradients of \(share.parameter.name)", .gradients))
+        })
+    }
+    reductions.append(requests)
+  }
+
+  /// Waits until the owned elements of all gradients hold their sums.
+  package func finishReductions() { while !reductions.isEmpty { finishOldest() } }
+
+  private func finishOldest() {
+    waiter.finish(reductions.removeFirst(), of: shares[0].group)
+  }
+
+  /// Brings the updated elements to all ranks that hold a copy, in the type that operations read.
+  package func gather() {
+    var requests: [Request] = []
+    for share in shares where share.group.size > 1 {
+      let target = share.parameter.gathered
+      let bytes = target.dtype.byteCount
+      requests.append(
+        waiter.endingJob(share.group) { () throws(CommunicationError) in
+          try share.group.allGather(
+            target.buffer, offsets: share.offsets.map { $0 * bytes }, owner: target.storage,
+            Purpose("updated \(share.parameter.name)", .parameters))
+        })
+    }
+    waiter.finish(requests, of: shares[0].group)
+    for share in shares where share.group.size > 1 && share.parameter.isReadAsCodes {
+      share.parameter.roundedCopy?.convert(from: share.parameter.master)
+    }
+  }
+}
+
+extension Parameter {
+  /// What other ranks need of an update: numbers as operations read them. Codes follow from the master weights.
+  fileprivate var gathered: Tensor { isReadAsCodes ? master : roundedCopy ?? master }
+}

@@ -1,0 +1,66 @@
+package import Autograd
+package import Communication
+package import Model
+package import Parallel
+
+/// The ranks of a training run, and what this one shares with them.
+///
+/// A message that cannot be waited for ends the job: see ``Waiter``.
+package struct TrainingRanks {
+  package let grid: ProcessGrid
+  package let shards: ShardedParameters
+  /// For a forward pass beside a backward pass; nil where nothing would be hidden by that, or nobody asked for it.
+  package let strands: Strands?
+  private let experts: Int
+  private let waiter: Waiter
+
+  /// - Parameter overlaps: whether a micro-batch goes forward while the one before it goes backward.
+  package init(_ grid: ProcessGrid, _ model: DeepSeek, gradients: Payload, overlaps: Bool) {
+    strands = overlaps && grid.expert > 1 ? Strands() : nil
+    waiter = Waiter(strands)
+    self.grid = grid
+    experts = model.configuration.nRoutedExperts
+    shards = ShardedParameters(
+      model, dense: grid.dataRanks, experts: grid.expertDataRanks, payload: gradients, waiter: waiter)
+  }
+
+  /// nil where each rank holds all experts.
+  package func exchange(microBatch: Int) -> (any ExpertExchange)? {
+    guard grid.expert > 1 else { return nil }
+    return OneLevelExchange(grid.expertRanks, experts: experts, microBatch: microBatch, waiter: waiter)
+  }
+
+  package func sum(_ values: [Int]) -> [Int] {
+    waiter.endingJob(grid.world) { () throws(CommunicationError) in
+      try grid.dataRanks.allReduce(values, .sum)
+    }
+  }
+
+  /// Of each number the sum, or the greatest where that is what `reduction` says; the same bits on every rank.
+  package func reduce(_ values: [Double], _ reduction: Reduction = .sum) -> [Double] {
+    waiter.endingJob(grid.world) { () throws(CommunicationError) in
+      try grid.dataRanks.allReduce(values, reduction)
+    }
+  }
+
+  /// The first of the ranks' texts that is one.
+  package func first(_ text: String?) -> String? {
+    let texts = waiter.endingJob(grid.world) { () throws(CommunicationError) in
+      try grid.world.allGather(Array((text ?? "").utf8))
+    }
+    return texts.first { !$0.isEmpty }.map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  /// Adds up what the ranks' micro-batches came to.
+  func sum(_ sums: inout StepSums) {
+    let losses = reduce(sums.losses.tokens + [sums.losses.balance])
+    (sums.losses.tokens, sums.losses.balance) = (Array(losses.dropLast()), losses[losses.count - 1])
+    let layers = sums.loads.keys.sorted()
+    var counts = sum(layers.flatMap { sums.loads[$0] ?? [] })[...]
+    for layer in layers {
+      let experts = sums.loads[layer]?.count ?? 0
+      sums.loads[layer] = Array(counts.prefix(experts))
+      counts = counts.dropFirst(experts)
+    }
+  }
+}

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# launch/mpirun.sh: what it makes of its options, its errors, signals and exit codes.
+source "$(dirname "$0")/support.sh"
+dry=(launch/mpirun.sh --program true --dry-run)
+
+# One rank a NUMA domain; otherwise consecutive cores; shared cores only when asked.
+export HADAL_NODE_SHAPE="16 2"
+expect 0 '^mpirun -n 2 .*--map-by ppr:1:numa --bind-to numa ' "${dry[@]}"
+expect 0 '^mpirun -n 4 --host a:2..?b:2 --map-by ppr:1:numa' "${dry[@]}" --hosts a,b
+expect 0 '^mpirun -n 4 .*--map-by slot:PE=4 --bind-to core ' "${dry[@]}" -n 4
+expect 0 '^mpirun -n 1 .*--map-by slot:PE=16 ' "${dry[@]}" -n 1
+expect 0 'reach over the border of a NUMA domain' "${dry[@]}" -n 3
+expect 0 '1 of 16 cores stay idle' "${dry[@]}" -n 3
+expect 2 '17 ranks on a node that has 16 core' "${dry[@]}" -n 17
+expect 0 '--bind-to core:overload-allowed .*--mca mpi_yield_when_idle 1' "${dry[@]}" -n 17 --oversubscribe
+expect 0 '^mpirun -n 3 .*--bind-to none' "${dry[@]}" -n 3 --bind none
+
+# Unbound ranks of hadal get a number of threads, unless one is given.
+printf '#!/bin/sh\n' >"$work/hadal"
+chmod +x "$work/hadal"
+unbound=(launch/mpirun.sh --program "$work/hadal" --dry-run --bind none)
+expect 0 'train c.yaml --set training.threads=8$' "${unbound[@]}" -n 2 train c.yaml
+expect 0 'train c.yaml --set training.threads=3$' "${unbound[@]}" -n 2 train c.yaml --set training.threads=3
+
+# Nodes.
+printf 'a slots=2  # the first\n\nb slots=4\n' >"$work/hosts"
+expect 0 '^mpirun -n 6 --host a:2..?b:4 ' "${dry[@]}" --hostfile "$work/hosts"
+expect 0 '^mpirun -n 2 --host a:1..?b:1 --map-by slot:PE=16' "${dry[@]}" --hostfile "$work/hosts" --ranks-per-node 1
+expect 2 '7 ranks do not fit: 2 node.s. have 6 slot' "${dry[@]}" --hostfile "$work/hosts" -n 7
+printf 'a slots=2\nb slots=0\n' >"$work/zero"
+expect 2 'zero:2: slots must be a number from 1 on: b slots=0' "${dry[@]}" --hostfile "$work/zero"
+: >"$work/empty"
+expect 2 'names no node' "${dry[@]}" --hostfile "$work/empty"
+expect 2 'cannot read the host file /nowhere/hosts' "${dry[@]}" --hostfile /nowhere/hosts
+expect 2 '--hosts must be' "${dry[@]}" --hosts a:0
+expect 2 'give one' "${dry[@]}" --hosts a --hostfile "$work/hosts"
+expect 0 '^mpirun -n 6 --map-by ppr:1:numa' env SLURM_JOB_NUM_NODES=3 SLURM_NTASKS=6 "${dry[@]}"
+
+# Parameters and variables.
+expect 0 '--mca oob_tcp_if_include ib0 --mca btl_tcp_if_include ib0 ' "${dry[@]}" --network ib0
+expect 0 '-x HADAL_ISA .*-x HOME .*--mca pml ob1 ' env HADAL_ISA=avx2 "${dry[@]}" --env HOME --mca pml ob1
+expect 2 'there is no such variable' "${dry[@]}" --env NO_SUCH_VARIABLE
+
+# Errors.
+expect 2 'there is no option --frobnicate' "${dry[@]}" --frobnicate
+expect 2 '-n must be a number from 1 on, not .0' "${dry[@]}" -n 0
+expect 2 '--mca needs a name and a value' "${dry[@]}" --mca pml
+expect 2 'no program that can be run' launch/mpirun.sh --program ./README.md
+expect 2 'what is to run' launch/mpirun.sh
+expect 2 'a node.s shape must be two numbers' env HADAL_NODE_SHAPE=16 "${dry[@]}"
+mkdir "$work/bin"
+for tool in bash env dirname head id true; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
+expect 2 'no mpirun on PATH: apt-get install openmpi-bin' env PATH="$work/bin" "${dry[@]}"
+printf '#!/bin/sh\necho HYDRA build details\n' >"$work/bin/mpirun"
+chmod +x "$work/bin/mpirun"
+expect 2 'mpirun is not Open MPI' env PATH="$work/bin" "${dry[@]}"
+if [ "$(id -u)" -eq 0 ]; then
+  expect 2 'this is root' env -u OMPI_ALLOW_RUN_AS_ROOT launch/mpirun.sh --program true
+fi
+
+# Jobs: what comes back, and what a signal does.
+unset HADAL_NODE_SHAPE
+run=(launch/mpirun.sh "${as_root[@]}" -n 2 --oversubscribe)
+expect 0 '^HADAL_FOO=a b$' env HADAL_FOO='a b' "${run[@]}" --program env
+expect 7 'ended with code 7' "${run[@]}" --program sh -- -c 'exit 7'
+"${run[@]}" --program "$work/waits" >"$work/job" 2>&1 &
+job=$!
+until_line 'rank 0' "$UP"
+until_line 'rank 1' "$UP"
+kill -TERM $job
+code=0
+wait $job || code=$?
+mv "$work/job" "$work/stopped"
+expect 0 '^2$' grep -c '^saved on' "$work/stopped"
+expect 0 '^0$' echo $code
+# Ranks that do not listen: the second signal ends them.
+"${run[@]}" --program sh -- -c "trap '' USR1; echo deaf >>$work/deaf; sleep 25" >"$work/job" 2>&1 &
+job=$!
+until_line deaf "$work/deaf"
+kill -TERM $job
+until_line 'told to save' "$work/job"
+kill -TERM $job
+code=0
+wait $job || code=$?
+[ $code -ne 0 ] || expect 1 'a job that was ended must not succeed' echo "code $code"

@@ -1,0 +1,91 @@
+import Communication
+import Foundation
+import Model
+import Optimization
+import Tensors
+import Testing
+
+@testable import Training
+
+/// Several ranks, as threads of this process, against one rank that does the same steps alone.
+struct RankParityTests {
+  private static let yaml = """
+    model: {vocab_size: 256, hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 2, intermediate_size: 64, \
+    moe_intermediate_size: 16, q_lora_rank: 24, kv_lora_rank: 16, qk_nope_head_dim: 8, qk_rope_head_dim: 8, \
+    v_head_dim: 16, n_routed_experts: 8, n_shared_experts: 1, num_experts_per_tok: 3, first_k_dense_replace: 1, \
+    n_group: 4, topk_group: 2, max_position_embeddings: 32, num_nextn_predict_layers: 1, initializer_range: 0.1}
+    data: {synthetic: true}
+    training: {steps: 6, sequence_length: 16, micro_batch_size: 1, global_batch_size: 8, bias_update_speed: 0.01, \
+    threads: 1, sequence_balance_loss: 0.01}
+    learning_rate: {phases: [{shape: constant, to: 1.0e-3}]}
+    precision: {mode: float32}
+    evaluation: {every: null}
+    checkpoint: {every: null, on_exit: false}
+
+    """
+
+  private static func configuration(_ overrides: [String]) throws -> RunConfiguration {
+    try RunConfiguration.parse(
+      yaml: yaml, source: "ranks.yaml",
+      overrides: ["run.name=ranks", "run.directory=/nonexistent"] + overrides)
+  }
+
+  private func report(_ ranks: Int, _ overrides: [String], steps: Int = 3) throws -> Verification.Report {
+    let configuration = try Self.configuration(overrides)
+    let reports = try World.loopback(ranks: ranks) { world in
+      try Verification(configuration, world: world.communicator).run(steps: steps)
+    }
+    return try #require(reports[0])
+  }
+
+  @Test(arguments: [
+    (1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4), (8, 2), (8, 8),
+  ])
+  func float32(data: Int, expert: Int) throws {
+    let report = try report(data, ["parallel={data: \(data), expert: \(expert)}"])
+    for kind in Verification.Kind.allCases {
+      let worst = try #require(report.worst[kind])
+      #expect(worst.relative <= 1e-5, "\(kind): \(worst)")
+    }
+    #expect(report.rerouted == 0 && report.routed > 0)
+    let tensors = try Trainer(Self.configuration([]), resume: .apart).optimizer.gradients.count
+    #expect(report.compared == [.loss: 3 * 2, .gradient: 3 * tensors, .parameter: 3 * tensors])
+  }
+
+  /// Whether the passes of two micro-batches alternate changes no bit of a run.
+  @Test(arguments: [(2, 2), (4, 2), (4, 4)], ["float32", "fp8"])
+  func overlapChangesNoBits(layout: (data: Int, expert: Int), mode: String) throws {
+    let runs = try [true, false].map { overlaps in
+      let configuration = try Self.configuration([
+        "parallel={data: \(layout.data), expert: \(layout.expert), overlap: \(overlaps)}",
+        "precision={mode: \(mode)}",
+      ])
+      return try World.loopback(ranks: layout.data) { world in
+        let trainer = try Trainer(configuration, resume: .apart, world: world.communicator)
+        let losses = try (0..<3).map { _ in try trainer.step().losses.total }
+        let weights = trainer.optimizer.weights.flatMap { Array($0.tensor.floats) }
+        return (losses, weights)
+      }
+    }
+    for (a, b) in zip(runs[0], runs[1]) {
+      #expect(a.0 == b.0 && a.0.count == 3)
+      #expect(a.1 == b.1 && !a.1.isEmpty)
+    }
+  }
+
+  /// Sums of other order are rounded otherwise, by 2⁻⁹ in bfloat16 and 2⁻⁴ in E4M3, and that through three layers.
+  /// Each token has all experts, so that no near tie between two of them is decided differently.
+  @Test(arguments: ["bfloat16", "fp8"], [(2, 1), (2, 2), (4, 2), (4, 4)])
+  func rounded(mode: String, layout: (data: Int, expert: Int)) throws {
+    let report = try report(
+      layout.data,
+      [
+        "parallel={data: \(layout.data), expert: \(layout.expert)}", "precision={mode: \(mode)}",
+        "model.num_experts_per_tok=8", "model.n_group=1", "model.topk_group=1",
+      ], steps: 1)
+    for kind in Verification.Kind.allCases {
+      let worst = try #require(report.worst[kind])
+      #expect(worst.relative <= (mode == "fp8" ? 0.1 : 0.02), "\(kind): \(worst)")
+    }
+  }
+}
