@@ -5,12 +5,14 @@ internal import Glibc
 package final class MPITransport: Transport {
   package let rank: Int
   package let size: Int
-  package let largestChunk = MPITransport.eagerBytes
+  /// MPI counts in Int32.
+  package let largestChunk = 1 << 30
+  package let usualChunk = MPITransport.eagerBytes
   /// The smallest world rank on this machine, which names it.
   package let node: Int
   package let host: String
 
-  /// MPI could take 2 GiB. Chunks of this length go out over TCP without a handshake, which would wait behind the data
+  /// Chunks of this length go out over TCP without a handshake, which would wait behind the data
   /// of the other direction: docs/communication.md has measurements.
   private static let eagerBytes = 256 << 10
 
