@@ -32,3 +32,20 @@ package struct Float8Settings: Sendable, Hashable {
   package var readsWeightCodes: Bool { gemms.contains(.fprop) || gemms.contains(.dgrad) }
   package var readsWeightNumbers: Bool { !gemms.isSuperset(of: [.fprop, .dgrad]) }
 }
+
+extension Float8Settings {
+  /// A gradient as what Dgrad reads (rows) and what Wgrad reads (columns), where that is codes.
+  /// - Parameter offsets: of the columns; nil for one segment.
+  func codes(
+    ofGradient dy: Tensor, offsets: [Int]? = nil
+  ) -> (rows: QuantizedTensor?, columns: QuantizedTensor?) {
+    switch (gemms.contains(.dgrad), gemms.contains(.wgrad)) {
+    case (true, true):
+      let (rows, columns) = quantizeRowsAndColumns(dy, offsets: offsets, gradients)
+      return (rows, columns)
+    case (true, false): return (quantizeRows(dy, gradients), nil)
+    case (false, true): return (nil, quantizeColumns(dy, offsets: offsets, gradients))
+    case (false, false): return (nil, nil)
+    }
+  }
+}

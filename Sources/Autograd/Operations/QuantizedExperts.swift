@@ -74,17 +74,16 @@ package enum QuantizedExperts: Operation {
           dy, gathering: plan.tokens, e.down.value, h: saved.h.numbers, weight: e.rowWeights,
           offsets: plan.offsets)
       }
+    let (dhRows, dhColumns) = s.codes(ofGradient: dh, offsets: plan.offsets)
     let dx =
-      inputs.uses(.dgrad)
-      ? groupedMatmul(quantizeRows(dh, s.gradients), e.gateUp.codes, .nn, offsets: plan.offsets)
-      : groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
+      dhRows.map { groupedMatmul($0, e.gateUp.codes, .nn, offsets: plan.offsets) }
+      ?? groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
     let carried: Carried =
-      if let dyCodes, inputs.uses(.wgrad) {
+      if let dyCodes, let dhColumns {
         .codes(
           dy: requantizeColumns(
             dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients),
-          a: quantizeColumns(a, offsets: plan.offsets, s.activations),
-          dh: quantizeColumns(dh, offsets: plan.offsets, s.gradients))
+          a: quantizeColumns(a, offsets: plan.offsets, s.activations), dh: dhColumns)
       } else {
         .numbers(a: a, dh: dh)
       }
