@@ -4,12 +4,13 @@ package import Tensors
 package final class Variable {
   private var stored: Tensor?
   private var recipe: (() -> Tensor)?
-  private var quantized: (codes: QuantizedTensor, settings: ScaleSettings)?
+  private var quantized: (codes: QuantizedTensor, scales: ScaleSettings)?
   package private(set) var gradient: Tensor?
 
   /// - Parameter recipe: computes the value again after ``forget()``; nil when it must be kept.
-  package init(_ value: Tensor, recipe: (() -> Tensor)? = nil) {
-    (stored, self.recipe) = (value, recipe)
+  package init(_ value: some OperationOutput, recipe: (() -> Tensor)? = nil) {
+    (stored, self.recipe) = (value.numbers, recipe)
+    quantized = value.codedRows.map { ($0.codes, $0.scales) }
   }
 
   /// The value; computed again, once, when it was forgotten.
@@ -22,10 +23,10 @@ package final class Variable {
   }
 
   /// The value as E4M3 codes in 1 × 128 tiles. Operations that read the same variable share them.
-  package func codes(_ settings: ScaleSettings) -> QuantizedTensor {
-    if let quantized, quantized.settings == settings { return quantized.codes }
-    let codes = quantizeRows(value, settings)
-    quantized = (codes, settings)
+  package func codes(_ scales: ScaleSettings) -> QuantizedTensor {
+    if let quantized, quantized.scales == scales { return quantized.codes }
+    let codes = quantizeRows(value, scales)
+    quantized = (codes, scales)
     return codes
   }
 

@@ -39,7 +39,7 @@ package enum QuantizedLinear: Operation {
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
     let keepsCodes = recording && inputs.keepsCodes
     let codes = inputs.uses(.fprop) || keepsCodes ? inputs.x.codes(inputs.scales) : nil
-    if !keepsCodes { inputs.x.forgetCodes() }
+    if recording, !keepsCodes { inputs.x.forgetCodes() }
     return (output(codes, inputs), keepsCodes ? codes : nil)
   }
 
@@ -56,12 +56,10 @@ package enum QuantizedLinear: Operation {
   package static func inputGradient(
     _ dyTN: Tensor, _ inputs: Inputs, _ saved: Saved
   ) -> (gradients: [Tensor], carried: Carried) {
-    let scales = inputs.settings.gradients
+    let (rows, columns) = inputs.settings.codes(ofGradient: dyTN)
     let dx =
-      inputs.uses(.dgrad)
-      ? matmul(quantizeRows(dyTN, scales), inputs.weight.codes, .nn)
-      : matmul(dyTN, inputs.weight.value, .nn)
-    return ([dx], inputs.uses(.wgrad) ? quantizeColumns(dyTN, scales) : nil)
+      rows.map { matmul($0, inputs.weight.codes, .nn) } ?? matmul(dyTN, inputs.weight.value, .nn)
+    return ([dx], columns)
   }
 
   /// `dW += dyᵀ x`
