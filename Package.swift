@@ -67,7 +67,7 @@ let package = Package(
     tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
     tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),
-    tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),
+    tests("AutogradTests", ["Autograd", "Tensors", "Numerics", "OracleSupport"]),
     tests("ModelTests", ["Model", "Autograd", "Tensors", "Checkpoint", "OracleSupport"]),
     tests("OptimizationTests", ["Optimization", "Tensors"]),
     tests("CheckpointTests", ["Checkpoint", "Tensors"], excluding: ["Golden"]),

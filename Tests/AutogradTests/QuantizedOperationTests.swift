@@ -1,4 +1,5 @@
 import Autograd
+import OracleSupport
 import Tensors
 import Testing
 
@@ -20,12 +21,6 @@ struct QuantizedOperationTests {
     (settings.weights.powerOfTwo, settings.activations.powerOfTwo) = (powerOfTwo, powerOfTwo)
     settings.gradients.powerOfTwo = powerOfTwo
     return settings
-  }
-
-  /// `1 − 2⟨x, y⟩ / (⟨x, x⟩ + ⟨y, y⟩)`
-  private func dissimilarity(_ x: [Float], _ y: [Float]) -> Double {
-    let dot = { (a: [Float], b: [Float]) in zip(a, b).reduce(0.0) { $0 + Double($1.0) * Double($1.1) } }
-    return 1 - 2 * dot(x, y) / (dot(x, x) + dot(y, y))
   }
 
   /// `Σ_p a(i, p) b(p, j)`
