@@ -87,7 +87,7 @@ let package = Package(
     tests("DataTests", ["Data"], excluding: ["Golden"]),
     tests("CommunicationTests", ["Communication", "CommunicationChecks"]),
     tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),
-    tests("AutogradTests", ["Autograd", "Tensors", "Numerics"]),
+    tests("AutogradTests", ["Autograd", "Tensors", "Numerics", "OracleSupport"]),
     tests("ModelTests", ["Model", "Autograd", "Tensors", "Checkpoint", "OracleSupport"]),
     tests("ParallelTests", ["Parallel", "Model", "Communication", "Optimization", "Autograd", "Tensors"]),
     tests("OptimizationTests", ["Optimization", "Tensors"]),

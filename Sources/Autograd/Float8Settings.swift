@@ -32,3 +32,25 @@ package struct Float8Settings: Sendable, Hashable {
   package var readsWeightCodes: Bool { gemms.contains(.fprop) || gemms.contains(.dgrad) }
   package var readsWeightNumbers: Bool { !gemms.isSuperset(of: [.fprop, .dgrad]) }
 }
+
+extension Float8Settings {
+  /// A gradient as what Dgrad reads (rows) and what Wgrad reads (columns), where that is codes.
+  /// - Parameters:
+  ///   - offsets: of the columns; nil for one segment.
+  ///   - statistics: what counts each of the two.
+  func codes(
+    ofGradient dy: Tensor, offsets: [Int]? = nil,
+    statistics: (QuantizedTensor.Tiling) -> QuantizationStatistics?
+  ) -> (rows: QuantizedTensor?, columns: QuantizedTensor?) {
+    switch (gemms.contains(.dgrad), gemms.contains(.wgrad)) {
+    case (true, true):
+      let (rows, columns) = quantizeRowsAndColumns(
+        dy, offsets: offsets, gradients, statistics: (statistics(.rows), statistics(.columns)))
+      return (rows, columns)
+    case (true, false): return (quantizeRows(dy, gradients, statistics: statistics(.rows)), nil)
+    case (false, true):
+      return (nil, quantizeColumns(dy, offsets: offsets, gradients, statistics: statistics(.columns)))
+    case (false, false): return (nil, nil)
+    }
+  }
+}

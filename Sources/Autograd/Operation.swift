@@ -12,6 +12,8 @@ package protocol Operation {
   associatedtype Saved
   /// What `inputGradient` leaves for `weightGradient`.
   associatedtype Carried = Void
+  /// What forward gives: numbers, unless the readers read codes.
+  associatedtype Output: OperationOutput = Tensor
 
   static var name: String { get }
   /// Whether forward may run again to recover its output. Not where it adds to gradients itself.
@@ -21,7 +23,7 @@ package protocol Operation {
   static func variables(_ inputs: Inputs) -> [Variable]
 
   /// - Parameter recording: whether a backward pass will follow.
-  static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved)
+  static func forward(_ inputs: Inputs, recording: Bool) -> (output: Output, saved: Saved)
 
   /// Results beside the output that later operations read and that receive gradients. None, for most operations.
   static func furtherOutputs(_ saved: Saved) -> [Variable]
@@ -43,11 +45,45 @@ extension Operation {
 
   package static func furtherOutputs(_: Saved) -> [Variable] { [] }
 
+  package static func weightGradient(_: Tensor, _: Inputs, _: Saved, _: Carried) {}
+}
+
+extension Operation where Output == Tensor {
   package static func outputAgain(_ inputs: Inputs, _: Saved) -> Tensor {
     forward(inputs, recording: true).output
   }
+}
 
-  package static func weightGradient(_: Tensor, _: Inputs, _: Saved, _: Carried) {}
+/// An output as an operation writes it.
+package protocol OperationOutput {
+  /// nil where only codes were written: who reads the value has it computed again.
+  var numbers: Tensor? { get }
+  var codedRows: CodedRows? { get }
+}
+
+extension Tensor: OperationOutput {
+  package var numbers: Tensor? { self }
+  package var codedRows: CodedRows? { nil }
+}
+
+/// Numbers, or codes with or without them, as the readers are.
+package enum RowsOutput: OperationOutput {
+  case numbers(Tensor)
+  case coded(CodedRows)
+
+  package var numbers: Tensor? {
+    switch self {
+    case .numbers(let tensor): tensor
+    case .coded(let rows): rows.numbers
+    }
+  }
+
+  package var codedRows: CodedRows? {
+    switch self {
+    case .numbers: nil
+    case .coded(let rows): rows
+    }
+  }
 }
 
 /// Every operation there is. The gradient test walks this list (those of codes and of messages have tests of their own), and another

@@ -22,10 +22,11 @@ package final class Tape {
   /// Runs an operation forward and records it.
   package func apply<Op: Operation>(_: Op.Type, _ inputs: Op.Inputs) -> (output: Variable, saved: Op.Saved) {
     device.profiler?.scope = "\(Op.name) · forward"
-    let (value, saved) = Op.forward(inputs, recording: isRecording)
-    guard isRecording else { return (Variable(value), saved) }
-    let output = Variable(
-      value, recipe: Op.isRecomputable ? { Op.outputAgain(inputs, saved) } : nil)
+    let (result, saved) = Op.forward(inputs, recording: isRecording)
+    // Without a backward pass nothing is forgotten: a recipe would only keep the inputs alive.
+    let needsRecipe = Op.isRecomputable && (isRecording || result.numbers == nil)
+    let output = Variable(result, recipe: needsRecipe ? { Op.outputAgain(inputs, saved) } : nil)
+    guard isRecording else { return (output, saved) }
     entries.append(Entry<Op>(inputs: inputs, saved: saved, output: output))
     return (output, saved)
   }

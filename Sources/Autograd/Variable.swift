@@ -4,12 +4,13 @@ package import Tensors
 package final class Variable {
   private var stored: Tensor?
   private var recipe: (() -> Tensor)?
-  private var quantized: (codes: QuantizedTensor, settings: ScaleSettings)?
+  private var quantized: (codes: QuantizedTensor, scales: ScaleSettings)?
   package private(set) var gradient: Tensor?
 
   /// - Parameter recipe: computes the value again after ``forget()``; nil when it must be kept.
-  package init(_ value: Tensor, recipe: (() -> Tensor)? = nil) {
-    (stored, self.recipe) = (value, recipe)
+  package init(_ value: some OperationOutput, recipe: (() -> Tensor)? = nil) {
+    (stored, self.recipe) = (value.numbers, recipe)
+    quantized = value.codedRows.map { ($0.codes, $0.scales) }
   }
 
   /// The value; computed again, once, when it was forgotten.
@@ -24,15 +25,13 @@ package final class Variable {
   /// The value as E4M3 codes in 1 × 128 tiles. Operations that read the same variable share them.
   /// - Parameter statistics: counts what happens, where it is asked for; with codes that are there already by
   ///   quantizing once more.
-  package func codes(
-    _ settings: ScaleSettings, statistics: QuantizationStatistics? = nil
-  ) -> QuantizedTensor {
-    if let quantized, quantized.settings == settings {
-      if let statistics { _ = quantizeRows(value, settings, statistics: statistics) }
+  package func codes(_ scales: ScaleSettings, statistics: QuantizationStatistics? = nil) -> QuantizedTensor {
+    if let quantized, quantized.scales == scales {
+      if let statistics { _ = quantizeRows(value, scales, statistics: statistics) }
       return quantized.codes
     }
-    let codes = quantizeRows(value, settings, statistics: statistics)
-    quantized = (codes, settings)
+    let codes = quantizeRows(value, scales, statistics: statistics)
+    quantized = (codes, scales)
     return codes
   }
 

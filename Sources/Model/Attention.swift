@@ -44,6 +44,9 @@ package struct Attention {
   /// Whether codes of the input are what backward reads.
   var keepsCodes: Bool { keyValueDown.keepsCodes }
 
+  /// How the input is written.
+  func coding(_ context: ForwardContext) -> RowCoding? { keyValueDown.coding(context) }
+
   /// The least amax of a tile of o, where that is kept in E5M6.
   private var packingFloor: Float? {
     output.float8.flatMap { $0.packsAttentionOutput ? $0.activations.amaxFloor : nil }
@@ -56,7 +59,7 @@ package struct Attention {
     let (latent, cut) = tape.apply(Split.self, (compressed, c.kvLoraRank))
     context.forget(compressed)
     var kr = cut.rest
-    let normed = tape.apply(RMSNorm.self, (latent, keyValueNorm, Self.latentEpsilon)).output
+    let normed = normalized(latent, keyValueNorm, for: keyValueUp, context)
     var kv = keyValueUp(normed, context)
     var keys = context.length
     if let cache = context.cache {
@@ -65,7 +68,8 @@ package struct Attention {
     }
     let inputs = LatentAttention.Inputs(
       q: q, kv: kv, kr: kr, shape: shape(context, keys), table: context.table,
-      documents: context.documents, packingFloor: packingFloor)
+      documents: context.documents, packingFloor: packingFloor,
+      scales: output.coding(context, keepsCodes: false)?.scales)
     let o = tape.apply(LatentAttention.self, inputs).output
     context.release(.norms, normed, hasCodes: keyValueUp.keepsCodes)
     context.release(.upProjections, q, kv)
@@ -76,16 +80,23 @@ package struct Attention {
   }
 
   private func queries(_ x: Variable, _ context: ForwardContext) -> Variable {
-    let tape = context.tape
     switch query {
     case .direct(let matrix): return matrix(x, context)
     case .compressed(let down, let norm, let up):
       let latent = down(x, context)
-      let normed = tape.apply(RMSNorm.self, (latent, norm, Self.latentEpsilon)).output
+      let normed = normalized(latent, norm, for: up, context)
       let q = up(normed, context)
       context.release(.norms, normed, hasCodes: up.keepsCodes)
       return q
     }
+  }
+
+  private func normalized(
+    _ latent: Variable, _ gain: Parameter, for reader: Projection, _ context: ForwardContext
+  ) -> Variable {
+    let inputs = RMSNorm.Inputs(
+      x: latent, gain: gain, epsilon: Self.latentEpsilon, coding: reader.coding(context))
+    return context.tape.apply(RMSNorm.self, inputs).output
   }
 
   private func shape(_ context: ForwardContext, _ keys: Int) -> AttentionShape {

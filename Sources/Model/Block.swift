@@ -16,6 +16,14 @@ package struct Block {
       case .experts(let experts): experts.keepsCodes
       }
     }
+
+    /// How the input is written.
+    func coding(_ context: ForwardContext) -> RowCoding? {
+      switch self {
+      case .dense(let dense): dense.coding(context)
+      case .experts(let experts): experts.coding(context)
+      }
+    }
   }
 
   private let attention: Attention
@@ -45,12 +53,12 @@ package struct Block {
   }
 
   func callAsFunction(_ stream: inout ResidualStream, _ context: ForwardContext) {
-    let attentionInput = stream.normalized(attentionNorm, epsilon, context)
+    let attentionInput = stream.normalized(attentionNorm, epsilon, context, coding: attention.coding(context))
     let attended = attention(attentionInput, context)
     context.observe?("attn_out.\(layer)", attended.value)
     context.release(.norms, attentionInput, hasCodes: attention.keepsCodes)
     stream.add(attended)
-    let input = stream.normalized(feedForwardNorm, epsilon, context)
+    let input = stream.normalized(feedForwardNorm, epsilon, context, coding: feedForward.coding(context))
     let fed =
       switch feedForward {
       case .dense(let dense): [dense(input, context)]

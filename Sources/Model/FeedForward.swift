@@ -19,6 +19,9 @@ package struct FeedForward {
   /// Whether codes of the input are what backward reads.
   var keepsCodes: Bool { gateUp.keepsCodes }
 
+  /// How the input is written.
+  func coding(_ context: ForwardContext) -> RowCoding? { gateUp.coding(context, scales: scales) }
+
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
     output(hidden(x, context), context)
   }
@@ -30,8 +33,9 @@ package struct FeedForward {
   func output(_ h: Variable, _ context: ForwardContext) -> Variable {
     let float8 = down.float8
     let kept = float8?.keepsSwiGLUInputAsCodes == true ? float8?.activations : nil
-    let a = context.tape.apply(SwiGLU.self, SwiGLU.Inputs(h, codes: kept)).output
     // In FP8 backward computes a again, from h.
+    let coding = down.coding(context, keepsCodes: false)
+    let a = context.tape.apply(SwiGLU.self, SwiGLU.Inputs(h, codes: kept, coding: coding)).output
     let y = down(a, context, keepsCodes: false)
     if kept != nil { context.forget(h) }
     if float8 != nil { context.forget(a) }

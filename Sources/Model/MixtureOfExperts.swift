@@ -42,6 +42,15 @@ package struct MixtureOfExperts {
   /// Whether codes of the input are what backward reads; but for the router, which reads numbers.
   var keepsCodes: Bool { float8?.gemms.contains(.wgrad) == true && shared?.keepsCodes != false }
 
+  /// How the input is written: as codes too, where experts read them; the router reads numbers.
+  func coding(_ context: ForwardContext) -> RowCoding? {
+    guard let float8 else {
+      return shared?.coding(context).map { RowCoding($0.scales, keepsNumbers: true) }
+    }
+    let isRead = float8.gemms.contains(.fprop) || (float8.gemms.contains(.wgrad) && context.tape.isRecording)
+    return isRead ? RowCoding(float8.dispatched, keepsNumbers: true) : nil
+  }
+
   /// The routed part and the shared one: the norm that follows adds them to the residual stream.
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> [Variable] {
     let inputs = Router.Inputs(x: x, gate: gate, bias: bias, settings: settings, balance: context.balance)

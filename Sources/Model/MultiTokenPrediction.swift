@@ -35,8 +35,8 @@ package struct MultiTokenPrediction {
     let tape = context.tape
     let previous = keeps.map { tape.apply(RowMask.self, (hidden, $0)).output } ?? hidden
     let next = tape.apply(Embedding.self, (ids, embedding)).output
-    let e = tape.apply(RMSNorm.self, (next, embeddingNorm, epsilon)).output
-    let h = tape.apply(RMSNorm.self, (previous, hiddenNorm, epsilon)).output
+    let e = tape.apply(RMSNorm.self, .init(x: next, gain: embeddingNorm, epsilon: epsilon)).output
+    let h = tape.apply(RMSNorm.self, .init(x: previous, gain: hiddenNorm, epsilon: epsilon)).output
     let joined = tape.apply(Concatenation.self, (e, h)).output
     context.release(.norms, e, h)
     var stream = ResidualStream(projection(joined, context))

@@ -13,8 +13,11 @@ struct ResidualStream {
   mutating func add(_ branch: Variable) { branches.append(branch) }
 
   /// Adds the branches to the sum, and normalizes it.
-  mutating func normalized(_ gain: Parameter, _ epsilon: Float, _ context: ForwardContext) -> Variable {
-    let inputs = ResidualNorm.Inputs(x: sum, branches: branches, gain: gain, epsilon: epsilon)
+  /// - Parameter coding: of the result, where its readers read codes.
+  mutating func normalized(
+    _ gain: Parameter, _ epsilon: Float, _ context: ForwardContext, coding: RowCoding? = nil
+  ) -> Variable {
+    let inputs = ResidualNorm.Inputs(x: sum, branches: branches, gain: gain, epsilon: epsilon, coding: coding)
     let (y, saved) = context.tape.apply(ResidualNorm.self, inputs)
     // The sum holds them: nothing reads a branch's own value again.
     for branch in branches { branch.forget() }

@@ -43,24 +43,64 @@ extension PackedE5M6: Sendable {}
 package func packE5M6(
   _ x: Tensor, amaxFloor: Float = 1e-4, statistics: QuantizationStatistics? = nil
 ) -> PackedE5M6 {
-  let (device, width) = (x.device, x.columns)
-  let rowBytes = (width + 1) / 2 * 3
-  let codes = Tensor([x.rows, rowBytes], .uint8, on: device)
-  let scales = Tensor([x.rows, QuantizedTensor.tiles(width)], on: device)
-  let y = PackedE5M6(codes: codes, scales: scales, shape: x.shape)
-  let kernel = device.typed(x.dtype).pack_e5m6!
-  let settings = ScaleSettings(powerOfTwo: true, amaxFloor: amaxFloor)
-  let (target, factors) = (codes.elements(UInt8.self).baseAddress!, scales.floats.baseAddress!)
-  let tiles = scales.columns
+  let (device, y) = (x.device, PackedE5M6(uninitialized: x.shape, on: x.device))
+  let rule = ScaleSettings(powerOfTwo: true, amaxFloor: amaxFloor).rule
   device.measured("pack E5M6", bytes: x.byteCount + y.byteCount) {
-    let grain = max(1, elementGrain / max(width, 1))
+    let grain = max(1, elementGrain / max(x.columns, 1))
     device.forEachRange(x.rows, grain: grain, counting: x.count, in: statistics) { range, counts in
-      let first = range.lowerBound
-      withUnsafePointer(to: settings.rule) { rule in
-        kernel(
-          x.row(first), range.count, width, rule, target + first * rowBytes, factors + first * tiles, counts)
-      }
+      y.pack(x, at: range, rule, counts)
     }
   }
   return y
+}
+
+/// ``quantizeRows(_:_:statistics:)`` and ``packE5M6(_:amaxFloor:statistics:)`` in one pass over x: the output of
+/// attention, of which `o_proj` reads the first and backward the second.
+/// - Parameter statistics: count what happens, where they are asked for.
+package func quantizeRowsAndPack(
+  _ x: Tensor, _ settings: ScaleSettings, amaxFloor: Float,
+  statistics: (codes: QuantizationStatistics?, packed: QuantizationStatistics?) = (nil, nil)
+) -> (codes: QuantizedTensor, packed: PackedE5M6) {
+  let (device, packed) = (x.device, PackedE5M6(uninitialized: x.shape, on: x.device))
+  let codes = QuantizedTensor(x.shape, .rows, hasPowerOfTwoScales: settings.powerOfTwo, on: device)
+  let kernels = device.typed(x.dtype)
+  let (rule, packedRule) = (settings.rule, ScaleSettings(powerOfTwo: true, amaxFloor: amaxFloor).rule)
+  let bytes = x.byteCount + codes.byteCount + packed.byteCount
+  device.measured("quantize rows, pack E5M6", bytes: bytes) {
+    let grain = max(1, elementGrain / max(x.columns, 1))
+    let both = (statistics.codes, statistics.packed)
+    device.forEachRange(x.rows, grain: grain, counting: x.count, in: both) { range, counts, packedCounts in
+      for row in range.parts(of: 1) {
+        withUnsafePointer(to: rule) {
+          codes.quantizeRows(x.row(row.lowerBound), at: row, kernels, $0, counts)
+        }
+        packed.pack(x, at: row, packedRule, packedCounts)
+      }
+    }
+  }
+  return (codes, packed)
+}
+
+extension PackedE5M6 {
+  fileprivate init(uninitialized shape: [Int], on device: Device) {
+    let width = shape.last ?? 1
+    let rows = shape.dropLast().reduce(1, *)
+    self.init(
+      codes: Tensor([rows, (width + 1) / 2 * 3], .uint8, on: device),
+      scales: Tensor([rows, QuantizedTensor.tiles(width)], on: device), shape: shape)
+  }
+
+  /// Overwrites rows by those of x.
+  fileprivate func pack(
+    _ x: Tensor, at rows: Range<Int>, _ rule: hadal_scale_rule,
+    _ counts: UnsafeMutablePointer<hadal_quantization_counts>?
+  ) {
+    let first = rows.lowerBound
+    withUnsafePointer(to: rule) { rule in
+      x.device.typed(x.dtype).pack_e5m6(
+        x.row(first), rows.count, x.columns, rule,
+        codes.elements(UInt8.self).baseAddress! + first * codes.columns,
+        scales.floats.baseAddress! + first * scales.columns, counts)
+    }
+  }
 }

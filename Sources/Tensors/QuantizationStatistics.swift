@@ -66,6 +66,31 @@ extension hadal_quantization_counts {
   }
 }
 
+/// The counters of each thread while a quantizer runs; none without statistics.
+private struct ThreadCounts {
+  private let statistics: QuantizationStatistics?
+  private var counts: UnsafeMutableBufferPointer<hadal_quantization_counts>?
+
+  init(_ statistics: QuantizationStatistics?, threads: Int) {
+    self.statistics = statistics
+    guard statistics != nil else { return }
+    counts = .allocate(capacity: threads)
+    counts?.initialize(repeating: .none)
+  }
+
+  func callAsFunction(_ thread: Int) -> UnsafeMutablePointer<hadal_quantization_counts>? {
+    counts?.baseAddress.map { $0 + thread }
+  }
+
+  /// Adds all of them to the statistics, and ends.
+  func add(elements: Int) {
+    guard let statistics, let counts else { return }
+    for count in counts { statistics.add(count) }
+    statistics.add(elements: elements)
+    counts.deallocate()
+  }
+}
+
 extension Device {
   /// Shares 0..<count over the threads in ranges of at least `grain`, each with its thread's counters; without
   /// statistics with none.
@@ -73,15 +98,24 @@ extension Device {
     _ count: Int, grain: Int, counting elements: Int, in statistics: QuantizationStatistics?,
     _ body: (_ range: Range<Int>, _ counts: UnsafeMutablePointer<hadal_quantization_counts>?) -> Void
   ) {
-    guard let statistics else {
-      return workers.forEachRange(count, grain: grain) { range in body(range, nil) }
+    forEachRange(count, grain: grain, counting: elements, in: (statistics, nil)) { range, counts, _ in
+      body(range, counts)
     }
-    var counts = [hadal_quantization_counts](repeating: .none, count: workers.threads)
-    counts.withUnsafeMutableBufferPointer { counts in
-      let base = counts.baseAddress!
-      workers.forEachRange(count, grain: grain) { range, thread in body(range, base + thread) }
-    }
-    for count in counts { statistics.add(count) }
-    statistics.add(elements: elements)
+  }
+
+  /// The same for two quantizers that run together.
+  func forEachRange(
+    _ count: Int, grain: Int, counting elements: Int,
+    in statistics: (QuantizationStatistics?, QuantizationStatistics?),
+    _ body: (
+      _ range: Range<Int>, _ first: UnsafeMutablePointer<hadal_quantization_counts>?,
+      _ second: UnsafeMutablePointer<hadal_quantization_counts>?
+    ) -> Void
+  ) {
+    let first = ThreadCounts(statistics.0, threads: workers.threads)
+    let second = ThreadCounts(statistics.1, threads: workers.threads)
+    workers.forEachRange(count, grain: grain) { range, thread in body(range, first(thread), second(thread)) }
+    first.add(elements: elements)
+    second.add(elements: elements)
   }
 }

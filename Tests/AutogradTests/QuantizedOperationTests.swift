@@ -1,4 +1,5 @@
 import Autograd
+import OracleSupport
 import Tensors
 import Testing
 
@@ -20,12 +21,6 @@ struct QuantizedOperationTests {
     (settings.weights.powerOfTwo, settings.activations.powerOfTwo) = (powerOfTwo, powerOfTwo)
     settings.gradients.powerOfTwo = powerOfTwo
     return settings
-  }
-
-  /// `1 − 2⟨x, y⟩ / (⟨x, x⟩ + ⟨y, y⟩)`
-  private func dissimilarity(_ x: [Float], _ y: [Float]) -> Double {
-    let dot = { (a: [Float], b: [Float]) in zip(a, b).reduce(0.0) { $0 + Double($1.0) * Double($1.1) } }
-    return 1 - 2 * dot(x, y) / (dot(x, x) + dot(y, y))
   }
 
   /// `Σ_p a(i, p) b(p, j)`
@@ -152,5 +147,42 @@ struct QuantizedOperationTests {
     let da = Tensor([5, 150], Leaf.variable("da", [5, 150]).values, on: device).converted(to: .bfloat16)
     graph.tape.backward(from: [(a, da)])
     #expect(graph.gradient(leaf) == swigluGradient(da, expected).dh.numbers)
+  }
+  /// Codes alone are what their readers read, and the value is there for who asks.
+  @Test func outputsOfCodesAlone() throws {
+    let device = try Device(threads: 2)
+    let leaves = [
+      Leaf.variable("x", [40, 150]), .variable("a", [40, 150]), .parameter("gain", [150]),
+      .variable("h", [40, 2 * 150]),
+    ].map { $0.rounded() }
+    let scales = ScaleSettings()
+    let coding = RowCoding(scales, keepsNumbers: false)
+    func outputs(_ coding: RowCoding?, _ tape: Tape, _ graph: Graph) -> [Variable] {
+      let (x, gain) = (graph.variable("x"), graph.parameter("gain"))
+      return [
+        tape.apply(RMSNorm.self, .init(x: x, gain: gain, epsilon: 0.1, coding: coding)).output,
+        tape.apply(
+          ResidualNorm.self, .init(x: x, branches: [], gain: gain, epsilon: 0.1, coding: coding)
+        ).output,
+        tape.apply(
+          ResidualNorm.self,
+          .init(x: x, branches: [graph.variable("a")], gain: gain, epsilon: 0.1, coding: coding)
+        ).output,
+        tape.apply(SwiGLU.self, SwiGLU.Inputs(graph.variable("h"), coding: coding)).output,
+      ]
+    }
+    for isRecording in [true, false] {
+      let graph = Graph(leaves, compute: .bfloat16, on: device)
+      let tape = Tape(on: device, isRecording: isRecording)
+      for (numbers, codes) in zip(outputs(nil, tape, graph), outputs(coding, tape, graph)) {
+        let before = device.pool.liveBytes
+        let found = codes.codes(scales)
+        #expect(device.pool.liveBytes == before, "codes were there")
+        #expect(
+          found.dequantized(to: .float32).numbers == numbers.codes(scales).dequantized(to: .float32).numbers)
+        #expect(codes.value.numbers == numbers.value.numbers)
+        #expect(device.pool.liveBytes > before, "numbers were not there before")
+      }
+    }
   }
 }

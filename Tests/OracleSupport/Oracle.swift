@@ -41,3 +41,15 @@ package func relativeError(_ found: some Collection<Float>, _ expected: some Col
   if norm == 0 { return difference == 0 ? 0 : .infinity }
   return difference.isFinite ? (difference / norm).squareRoot() : .infinity
 }
+
+/// `1 − 2⟨x, y⟩ / (⟨x, x⟩ + ⟨y, y⟩)`, as DeepGEMM compares products. Infinite where sizes differ or anything is NaN.
+package func dissimilarity(_ x: [Double], _ y: [Double]) -> Double {
+  guard x.count == y.count else { return .infinity }
+  let dot = { (a: [Double], b: [Double]) in zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+  let value = 1 - 2 * dot(x, y) / (dot(x, x) + dot(y, y))
+  return value.isNaN ? .infinity : value
+}
+
+package func dissimilarity(_ x: [Float], _ y: [Float]) -> Double {
+  dissimilarity(x.map(Double.init), y.map(Double.init))
+}

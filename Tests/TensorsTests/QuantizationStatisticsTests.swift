@@ -42,6 +42,13 @@ struct QuantizationStatisticsTests {
     check(QuantizationReference.columnTiles(offsets: [0, 70, rows], columns: columns), "columns") {
       quantizeColumns(tensor, offsets: [0, 70, rows], settings, statistics: $0)
     }
+    check(QuantizationReference.rowTiles(rows: rows, columns: columns), "rows beside columns") {
+      quantizeRowsAndColumns(tensor, settings, statistics: ($0, nil)).rows
+    }
+    check(QuantizationReference.columnTiles(offsets: [0, 70, rows], columns: columns), "columns beside rows")
+    {
+      quantizeRowsAndColumns(tensor, offsets: [0, 70, rows], settings, statistics: (nil, $0)).columns
+    }
     check(QuantizationReference.blocks(rows: rows, columns: columns, period: 66), "blocks") {
       quantizeBlocks(tensor, period: 66, settings, statistics: $0)
     }

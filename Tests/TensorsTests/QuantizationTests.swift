@@ -132,6 +132,54 @@ struct QuantizationTests {
     }
   }
 
+  /// Both forms in one pass, with tiles whose numbers are all finite (which take a way of their own) and others.
+  @Test(arguments: [DType.float32, .bfloat16])
+  func rowsAndColumnsInOnePass(_ dtype: DType) {
+    for (offsets, columns) in [
+      ([0, 0, 1, 40, 168, 300], 130), ([0, 129], 400), ([0, 0], 5), ([0, 6], 257),
+    ] {
+      let rows = offsets.last!
+      var numbers = awkwardNumbers(rows: rows, columns: columns, "both")
+      for i in numbers.indices where i % columns >= 128 && !numbers[i].isFinite { numbers[i] = -2.5 }
+      let x = Sample([rows, columns], dtype, numbers)
+      let rowTiles = QuantizationReference.rowTiles(rows: rows, columns: columns)
+      let columnTiles = QuantizationReference.columnTiles(offsets: offsets, columns: columns)
+      for settings in Self.settings {
+        let name = "\(offsets) × \(columns), \(settings)"
+        let expectedRows = QuantizationReference(x.values, tiles: rowTiles, settings)
+        let expectedColumns = QuantizationReference(x.values, tiles: columnTiles, settings)
+        check(expectedRows, rowTiles, dtype, "rows, \(name)") {
+          quantizeRowsAndColumns(x.tensor(on: $0), offsets: offsets, settings).rows
+        }
+        check(expectedColumns, columnTiles, dtype, "columns, \(name)") {
+          quantizeRowsAndColumns(x.tensor(on: $0), offsets: offsets, settings).columns
+        }
+      }
+    }
+  }
+
+  /// Every finite bfloat16 number, in tiles of one magnitude: with scales that divide evenly and ones that do not, the
+  /// codes of a division that is rounded once.
+  @Test func everyFiniteNumber() {
+    let values = (0..<0x7f80).flatMap { bits in
+      [Float(BFloat16(bits: UInt16(bits))), -Float(BFloat16(bits: UInt16(bits)))]
+    }
+    let (rows, columns) = (values.count / 256, 256)
+    let x = Sample([rows, columns], .bfloat16, values)
+    let tiles = QuantizationReference.rowTiles(rows: rows, columns: columns)
+    let across = QuantizationReference.columnTiles(offsets: [0, rows], columns: columns)
+    for settings in Self.settings {
+      check(QuantizationReference(x.values, tiles: tiles, settings), tiles, .bfloat16, "rows, \(settings)") {
+        quantizeRows(x.tensor(on: $0), settings)
+      }
+      check(
+        QuantizationReference(x.values, tiles: across, settings), across, .bfloat16, "columns, \(settings)"
+      ) {
+        quantizeColumns(x.tensor(on: $0), settings)
+      }
+    }
+  }
+
   /// On every level the codes and scales of the reference; and its values, rounded once for bfloat16.
   private func check(
     _ expected: QuantizationReference, _ tiles: [[Int]], _ dtype: DType, _ name: String,

@@ -24,15 +24,17 @@ extension WholeRuns {
       return try runs.records(name, kind: "roll_back").map { record in keys.map { record[$0] as? Int } }
     }
 
-    @Test func theDataSinceTheLastCheckpointArePassedOver() throws {
-      let trainer = try trainer("a", bad: [6])
+    @Test(arguments: ["float32", "fp8"])
+    func theDataSinceTheLastCheckpointArePassedOver(mode: String) throws {
+      let precision = ["precision.mode=\(mode)"]
+      let trainer = try trainer("a", bad: [6], precision)
       let state = try runs.run(trainer)
       #expect(state.step == 12 && state.skippedSteps == 0 && state.tokens == 12 * 32)
       #expect(state.nextSample == 24 + 4 && state.nonFinite.total == 1 && state.nonFinite.inARow == 0)
       // The same by hand.
-      let head = try self.trainer("b", bad: [6], ["training.steps=4"])
+      let head = try self.trainer("b", bad: [6], ["training.steps=4"] + precision)
       try runs.run(head)
-      let tail = try runs.trainer("b", rollBack)
+      let tail = try runs.trainer("b", rollBack + precision)
       tail.state.nextSample = 12
       try runs.run(tail)
       #expect(try runs.tensors("a", step: 12) == runs.tensors("b", step: 12))

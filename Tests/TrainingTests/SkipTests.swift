@@ -11,9 +11,10 @@ extension WholeRuns {
 
     init() throws { runs = try SmallRuns() }
 
-    @Test func aSkippedStepChangesNoWeightAndCounts() throws {
+    @Test(arguments: ["float32", "fp8"])
+    func aSkippedStepChangesNoWeightAndCounts(mode: String) throws {
       let token = try runs.token(ofStep: 6)
-      let trainer = try runs.trainer("a", skip + ["checkpoint.every=1"])
+      let trainer = try runs.trainer("a", skip + ["checkpoint.every=1", "precision.mode=\(mode)"])
       try runs.poison(trainer, [token])
       let state = try runs.run(trainer)
       #expect(state.step == 12 && state.skippedSteps == 1 && state.tokens == 12 * 32)
@@ -33,12 +34,13 @@ extension WholeRuns {
     }
 
     /// The data of the skipped step are gone; for the optimizer the step never was (its bias correction counts updates).
-    @Test func trainingGoesOnAsIfTheDataHadNotBeenThere() throws {
-      let token = try runs.token(ofStep: 1)
-      let trainer = try runs.trainer("skipping", skip + ["training.steps=4"])
+    @Test(arguments: ["float32", "fp8"])
+    func trainingGoesOnAsIfTheDataHadNotBeenThere(mode: String) throws {
+      let (token, precision) = (try runs.token(ofStep: 1), "precision.mode=\(mode)")
+      let trainer = try runs.trainer("skipping", skip + ["training.steps=4", precision])
       try runs.poison(trainer, [token])
       try runs.run(trainer)
-      let other = try runs.trainer("without", ["training.steps=3"])
+      let other = try runs.trainer("without", ["training.steps=3", precision])
       try runs.poison(other, [token])
       other.state.nextSample = 2
       try runs.run(other)

@@ -17,13 +17,15 @@ package enum LatentAttention: Operation {
     package let documents: Tensor?
     /// The least amax of a tile, where o is kept for backward in E5M6; its own value may then be forgotten.
     package let packingFloor: Float?
+    /// Where given, o is read as codes with these scales.
+    package let scales: ScaleSettings?
 
     package init(
       q: Variable, kv: Variable, kr: Variable, shape: AttentionShape, table: RotaryTable,
-      documents: Tensor? = nil, packingFloor: Float? = nil
+      documents: Tensor? = nil, packingFloor: Float? = nil, scales: ScaleSettings? = nil
     ) {
       (self.q, self.kv, self.kr, self.shape, self.table) = (q, kv, kr, shape, table)
-      (self.documents, self.packingFloor) = (documents, packingFloor)
+      (self.documents, self.packingFloor, self.scales) = (documents, packingFloor, scales)
     }
   }
 
@@ -49,17 +51,19 @@ package enum LatentAttention: Operation {
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.q, inputs.kv, inputs.kr] }
 
-  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
+  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: RowsOutput, saved: Saved) {
     let (o, normalizers) = attention(
       inputs.q.value, inputs.kv.value, inputs.kr.value, inputs.shape, inputs.table,
       documents: inputs.documents)
-    let output: Saved.Output =
-      if recording, let floor = inputs.packingFloor {
-        .packed(packE5M6(o, amaxFloor: floor))
-      } else {
-        .numbers(o)
-      }
-    return (o, Saved(output: output, normalizers: normalizers))
+    guard recording, let floor = inputs.packingFloor else {
+      return (.numbers(o), Saved(output: .numbers(o), normalizers: normalizers))
+    }
+    guard let scales = inputs.scales else {
+      return (.numbers(o), Saved(output: .packed(packE5M6(o, amaxFloor: floor)), normalizers: normalizers))
+    }
+    let (codes, packed) = quantizeRowsAndPack(o, scales, amaxFloor: floor)
+    let rows = CodedRows(codes: codes, scales: scales, numbers: nil)
+    return (.coded(rows), Saved(output: .packed(packed), normalizers: normalizers))
   }
 
   package static func outputAgain(_ inputs: Inputs, _ saved: Saved) -> Tensor { saved.o }

@@ -84,24 +84,23 @@ package enum QuantizedExperts: Operation {
           dy, gathering: plan.tokens, e.down.value, h: saved.h.numbers, weight: e.rowWeights,
           offsets: plan.offsets)
       }
+    let (dhRows, dhColumns) = s.codes(ofGradient: dh, offsets: plan.offsets) {
+      count(e.gateUp, .gradient, $0)
+    }
     let dx =
-      inputs.uses(.dgrad)
-      ? groupedMatmul(
-        quantizeRows(dh, s.gradients, statistics: count(e.gateUp, .gradient, .rows)), e.gateUp.codes, .nn,
-        offsets: plan.offsets)
-      : groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
+      dhRows.map { groupedMatmul($0, e.gateUp.codes, .nn, offsets: plan.offsets) }
+      ?? groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
     inputs.monitor?.check(e.gateUp) { ShadowOperands(gateUp: inputs, dh: dh) }
     inputs.monitor?.check(e.down) { ShadowOperands(down: inputs, a: a, dy: dy) }
     let carried: Carried =
-      if let dyCodes, inputs.uses(.wgrad) {
+      if let dyCodes, let dhColumns {
         .codes(
           dy: requantizeColumns(
             dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients,
             statistics: count(e.down, .gradient, .columns)),
           a: quantizeColumns(
             a, offsets: plan.offsets, s.activations, statistics: count(e.down, .activation, .columns)),
-          dh: quantizeColumns(
-            dh, offsets: plan.offsets, s.gradients, statistics: count(e.gateUp, .gradient, .columns)))
+          dh: dhColumns)
       } else {
         .numbers(a: a, dh: dh)
       }

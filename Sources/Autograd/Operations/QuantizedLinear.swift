@@ -49,7 +49,7 @@ package enum QuantizedLinear: Operation {
     let codes =
       inputs.uses(.fprop) || keepsCodes
       ? inputs.x.codes(inputs.scales, statistics: inputs.statistics(.activation, .rows)) : nil
-    if !keepsCodes { inputs.x.forgetCodes() }
+    if recording, !keepsCodes { inputs.x.forgetCodes() }
     return (output(codes, inputs), keepsCodes ? codes : nil)
   }
 
@@ -66,16 +66,10 @@ package enum QuantizedLinear: Operation {
   package static func inputGradient(
     _ dyTN: Tensor, _ inputs: Inputs, _ saved: Saved
   ) -> (gradients: [Tensor], carried: Carried) {
-    let scales = inputs.settings.gradients
+    let (rows, columns) = inputs.settings.codes(ofGradient: dyTN) { inputs.statistics(.gradient, $0) }
     let dx =
-      inputs.uses(.dgrad)
-      ? matmul(
-        quantizeRows(dyTN, scales, statistics: inputs.statistics(.gradient, .rows)), inputs.weight.codes, .nn)
-      : matmul(dyTN, inputs.weight.value, .nn)
-    let dyColumns =
-      inputs.uses(.wgrad)
-      ? quantizeColumns(dyTN, scales, statistics: inputs.statistics(.gradient, .columns)) : nil
-    return ([dx], dyColumns)
+      rows.map { matmul($0, inputs.weight.codes, .nn) } ?? matmul(dyTN, inputs.weight.value, .nn)
+    return ([dx], columns)
   }
 
   /// `dW += dyᵀ x`

@@ -12,9 +12,13 @@ package enum ResidualNorm: Operation {
     package let branches: [Variable]
     package let gain: Parameter
     package let epsilon: Float
+    package let coding: RowCoding?
 
-    package init(x: Variable, branches: [Variable], gain: Parameter, epsilon: Float) {
+    /// - Parameter coding: of y, where its readers read codes.
+    package init(x: Variable, branches: [Variable], gain: Parameter, epsilon: Float, coding: RowCoding? = nil)
+    {
       (self.x, self.branches, self.gain, self.epsilon) = (x, branches, gain, epsilon)
+      self.coding = coding
     }
   }
 
@@ -30,15 +34,23 @@ package enum ResidualNorm: Operation {
 
   package static func furtherOutputs(_ saved: Saved) -> [Variable] { [saved.sum] }
 
-  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
-    let (x, gain) = (inputs.x.value, inputs.gain.master)
-    guard !inputs.branches.isEmpty else {
-      let (y, rstd) = rmsNorm(x, gain: gain, epsilon: inputs.epsilon)
-      return (y, Saved(sum: Variable(x), rstd: rstd))
+  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: RowsOutput, saved: Saved) {
+    let (x, branches) = (inputs.x.value, inputs.branches.map(\.value))
+    let (gain, epsilon) = (inputs.gain.master, inputs.epsilon)
+    switch (branches.isEmpty, inputs.coding) {
+    case (true, nil):
+      let (y, rstd) = rmsNorm(x, gain: gain, epsilon: epsilon)
+      return (.numbers(y), Saved(sum: Variable(x), rstd: rstd))
+    case (true, let coding?):
+      let (y, rstd) = rmsNorm(x, gain: gain, epsilon: epsilon, coding)
+      return (.coded(y), Saved(sum: Variable(x), rstd: rstd))
+    case (false, nil):
+      let (sum, y, rstd) = residualNorm(x, branches, gain: gain, epsilon: epsilon)
+      return (.numbers(y), Saved(sum: Variable(sum), rstd: rstd))
+    case (false, let coding?):
+      let (sum, y, rstd) = residualNorm(x, branches, gain: gain, epsilon: epsilon, coding)
+      return (.coded(y), Saved(sum: Variable(sum), rstd: rstd))
     }
-    let (sum, y, rstd) = residualNorm(
-      x, inputs.branches.map(\.value), gain: gain, epsilon: inputs.epsilon)
-    return (y, Saved(sum: Variable(sum), rstd: rstd))
   }
 
   package static func outputAgain(_ inputs: Inputs, _ saved: Saved) -> Tensor {

@@ -6,8 +6,12 @@ package enum SwiGLU: Operation {
     package let h: Variable
     /// Where given, h is kept for backward as E4M3 codes: its own value may then be forgotten.
     package let codes: ScaleSettings?
+    package let coding: RowCoding?
 
-    package init(_ h: Variable, codes: ScaleSettings? = nil) { (self.h, self.codes) = (h, codes) }
+    /// - Parameter coding: of a, where its readers read codes.
+    package init(_ h: Variable, codes: ScaleSettings? = nil, coding: RowCoding? = nil) {
+      (self.h, self.codes, self.coding) = (h, codes, coding)
+    }
   }
 
   /// h, if as codes.
@@ -16,9 +20,11 @@ package enum SwiGLU: Operation {
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.h] }
 
-  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
-    let h = inputs.h.value
-    return (swiglu(h), recording ? inputs.codes.map { quantizeRows(h, $0) } : nil)
+  package static func forward(_ inputs: Inputs, recording: Bool) -> (output: RowsOutput, saved: Saved) {
+    let (h, kept) = (inputs.h.value, recording ? inputs.codes : nil)
+    guard let coding = inputs.coding else { return (.numbers(swiglu(h)), kept.map { quantizeRows(h, $0) }) }
+    let (a, codes) = swiglu(h, coding, keeping: kept)
+    return (.coded(a), codes)
   }
 
   package static func outputAgain(_ inputs: Inputs, _ saved: Saved) -> Tensor {

@@ -40,6 +40,15 @@ typedef struct {
   int64_t non_finite, saturated, flushed;
 } hadal_quantization_counts;
 
+/// Where codes in 1 x 128 tiles go, and their scales, one every scale_row to each row; counts may be NULL.
+typedef struct {
+  uint8_t *codes;
+  size_t ldc;
+  float *scales;
+  size_t scale_row;
+  hadal_quantization_counts *counts;
+} hadal_row_codes;
+
 /// How numbers are stored.
 typedef enum { hadal_float32, hadal_bfloat16 } hadal_storage;
 
@@ -125,7 +134,12 @@ typedef struct {
   void (*quantize_columns)(const void *x, size_t ldx, const int32_t *index, size_t rows, size_t width,
                            const hadal_scale_rule *rule, uint8_t *codes, size_t ldc, float *scales,
                            hadal_quantization_counts *counts);
-  /// The same for one block of up to 128 x 128, with one scale.
+  /// Both for the same elements, of which `width` begins at a multiple of 128: quantize_rows to `row` and
+  /// quantize_columns, as if each had been called, while these rows are in the cache.
+  void (*quantize_panel)(const void *x, size_t ldx, size_t rows, size_t width, const hadal_scale_rule *rule,
+                         const hadal_row_codes *row, uint8_t *codes, size_t ldc, float *scales,
+                         hadal_quantization_counts *counts);
+  /// The same as quantize_columns for one block of up to 128 x 128, with one scale.
   void (*quantize_block)(const void *x, size_t ldx, size_t rows, size_t width, const hadal_scale_rule *rule,
                          uint8_t *codes, size_t ldc, float *scale, hadal_quantization_counts *counts);
   /// y[r, c] = value(codes[i, c]) · scales[i · scale_row + (first_column + c) / tile], i = index ? index[r] : r.

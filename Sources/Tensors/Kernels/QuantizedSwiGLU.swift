@@ -6,6 +6,30 @@ internal import CKernels
 /// Rows that are worked on together.
 private let rowsAtOnce = 8
 
+/// ``swiglu(_:weight:)`` without weights, a as codes; and the codes of h where its scales are given.
+/// - Parameter statistics: counts what quantizing a does, where it is asked for.
+package func swiglu(
+  _ hR2I: Tensor, _ coding: RowCoding, keeping hScales: ScaleSettings?,
+  statistics: QuantizationStatistics? = nil
+) -> (a: CodedRows, h: QuantizedTensor?) {
+  let (device, inner) = (hR2I.device, hR2I.columns / 2)
+  let a = RowOutput([hR2I.rows, inner], hR2I.dtype, coding, on: device)
+  let kept = hScales.map {
+    QuantizedTensor(hR2I.shape, .rows, hasPowerOfTwoScales: $0.powerOfTwo, on: device)
+  }
+  let kernels = device.typed(hR2I.dtype)
+  device.measured("SwiGLU", bytes: hR2I.byteCount + a.byteCount + (kept?.byteCount ?? 0)) {
+    withUnsafePointer(to: (hScales ?? coding.scales).rule) { rule in
+      a.forEachRows(on: device, statistics: statistics) { rows, target in
+        let h = hR2I.row(rows.lowerBound)
+        kernels.swiglu(h, nil, target, rows.count, inner)
+        kept?.quantizeRows(h, at: rows, kernels, rule)
+      }
+    }
+  }
+  return (a.coded!, kept)
+}
+
 /// As ``groupedSwiGLU(_:gathering:_:weight:offsets:)`` of codes: `h = x W_gate_upᵀ` of each expert, and
 /// `a = weight · silu(gate) · up` as codes in 1 × 128 tiles.
 ///
@@ -44,13 +68,14 @@ private func swigluCodes(
   let shared = statistics.map { SharedStatistics($0) }
   return { rows in
     withUnsafeTemporaryAllocation(byteCount: rowsAtOnce * inner * 2, alignment: 64) { buffer in
-      let (numbers, rule) = (buffer.baseAddress!, settings.rule)
       SharedStatistics.count(rows.count * inner, in: shared) { counts in
-        for first in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
-          let count = min(rowsAtOnce, rows.upperBound - first)
-          kernels.swiglu(h.row(first), w + first, numbers, count, inner)
-          a.quantizeRows(numbers, at: first, count, kernels, rule, counts)
-          kept?.quantizeRows(h.row(first), at: first, count, kernels, rule)
+        withUnsafePointer(to: settings.rule) { rule in
+          for part in rows.parts(of: rowsAtOnce) {
+            let (first, numbers) = (part.lowerBound, buffer.baseAddress!)
+            kernels.swiglu(h.row(first), w + first, numbers, part.count, inner)
+            a.quantizeRows(numbers, at: part, kernels, rule, counts)
+            kept?.quantizeRows(h.row(first), at: part, kernels, rule)
+          }
         }
       }
     }
@@ -86,29 +111,13 @@ package func groupedSwiGLUGradient(
   return (dh, dweight, a)
 }
 
-extension QuantizedTensor {
-  /// Overwrites rows by the codes of bfloat16 numbers.
-  fileprivate func quantizeRows(
-    _ x: UnsafeMutableRawPointer, at first: Int, _ count: Int, _ kernels: hadal_typed_kernels,
-    _ rule: hadal_scale_rule, _ counts: UnsafeMutablePointer<hadal_quantization_counts>? = nil
-  ) {
-    withUnsafePointer(to: rule) { rule in
-      kernels.quantize_rows(
-        x, count, codes.columns, rule, codePointer + first * codes.columns,
-        scales.floats.baseAddress! + first * scales.columns, counts)
-    }
-  }
-}
-
 extension Operand {
   /// Rows as bfloat16 numbers, some at once; decoded where they are codes.
   fileprivate func forEachRows(
     _ rows: Range<Int>, atOnce: Int, _ body: (Range<Int>, UnsafeMutableRawPointer) -> Void
   ) {
     let width = tensor.columns
-    let parts = stride(from: rows.lowerBound, to: rows.upperBound, by: atOnce).lazy.map {
-      $0..<min($0 + atOnce, rows.upperBound)
-    }
+    let parts = rows.parts(of: atOnce)
     switch self {
     case .numbers(let tensor): for part in parts { body(part, tensor.row(part.lowerBound)) }
     case .codes(let codes):

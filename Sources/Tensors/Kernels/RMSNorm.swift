@@ -5,18 +5,36 @@ internal import CKernels
 /// Root mean square normalization of rows: `y = x · rstd · gain`, statistics in float32.
 /// - Returns: `y [T, D]` and `rstd [T]`, float32.
 package func rmsNorm(_ xTD: Tensor, gain: Tensor, epsilon: Float) -> (y: Tensor, rstd: Tensor) {
+  let y = RowOutput(xTD.shape, xTD.dtype, nil, on: xTD.device)
+  return (y.numbers!, rmsNorm(xTD, gain, epsilon, into: y))
+}
+
+/// ``rmsNorm(_:gain:epsilon:)`` with y as codes.
+/// - Parameter statistics: counts what quantizing does, where it is asked for.
+package func rmsNorm(
+  _ xTD: Tensor, gain: Tensor, epsilon: Float, _ coding: RowCoding, statistics: QuantizationStatistics? = nil
+) -> (y: CodedRows, rstd: Tensor) {
+  let y = RowOutput(xTD.shape, xTD.dtype, coding, on: xTD.device)
+  let rstd = rmsNorm(xTD, gain, epsilon, into: y, statistics)
+  return (y.coded!, rstd)
+}
+
+private func rmsNorm(
+  _ xTD: Tensor, _ gain: Tensor, _ epsilon: Float, into y: RowOutput,
+  _ statistics: QuantizationStatistics? = nil
+) -> Tensor {
   let (rows, width, device) = (xTD.rows, xTD.columns, xTD.device)
   precondition(gain.count == width, "RMSNorm: gain \(gain.shape) for rows of \(width)")
-  let (y, rstd) = (Tensor(xTD.shape, xTD.dtype, on: device), Tensor([rows], on: device))
+  let rstd = Tensor([rows], on: device)
   let kernel = device.typed(xTD.dtype).rms_norm!
   let (g, r) = (gain.floats.baseAddress, rstd.floats.baseAddress)
-  device.measured("RMSNorm", bytes: 2 * y.byteCount + gain.byteCount + rstd.byteCount) {
-    device.forEachRows(rows, width: width) { range in
-      let first = range.lowerBound
-      kernel(xTD.row(first), g, y.row(first), r! + first, range.count, width, epsilon)
+  device.measured("RMSNorm", bytes: xTD.byteCount + y.byteCount + gain.byteCount + rstd.byteCount) {
+    y.forEachRows(on: device, statistics: statistics) { rows, target in
+      let first = rows.lowerBound
+      kernel(xTD.row(first), g, target, r! + first, rows.count, width, epsilon)
     }
   }
-  return (y, rstd)
+  return rstd
 }
 
 /// The residual stream and its norm in one pass: `s = x + Σ branches`, rounded once, and ``rmsNorm(_:gain:epsilon:)``
@@ -25,27 +43,47 @@ package func rmsNorm(_ xTD: Tensor, gain: Tensor, epsilon: Float) -> (y: Tensor,
 package func residualNorm(
   _ xTD: Tensor, _ branches: [Tensor], gain: Tensor, epsilon: Float
 ) -> (sum: Tensor, y: Tensor, rstd: Tensor) {
+  let y = RowOutput(xTD.shape, xTD.dtype, nil, on: xTD.device)
+  let (sum, rstd) = residualNorm(xTD, branches, gain, epsilon, into: y)
+  return (sum, y.numbers!, rstd)
+}
+
+/// ``residualNorm(_:_:gain:epsilon:)`` with y as codes.
+/// - Parameter statistics: counts what quantizing does, where it is asked for.
+package func residualNorm(
+  _ xTD: Tensor, _ branches: [Tensor], gain: Tensor, epsilon: Float, _ coding: RowCoding,
+  statistics: QuantizationStatistics? = nil
+) -> (sum: Tensor, y: CodedRows, rstd: Tensor) {
+  let y = RowOutput(xTD.shape, xTD.dtype, coding, on: xTD.device)
+  let (sum, rstd) = residualNorm(xTD, branches, gain, epsilon, into: y, statistics)
+  return (sum, y.coded!, rstd)
+}
+
+private func residualNorm(
+  _ xTD: Tensor, _ branches: [Tensor], _ gain: Tensor, _ epsilon: Float, into y: RowOutput,
+  _ statistics: QuantizationStatistics? = nil
+) -> (sum: Tensor, rstd: Tensor) {
   let (rows, width, device) = (xTD.rows, xTD.columns, xTD.device)
   precondition(gain.count == width, "residual norm: gain \(gain.shape) for rows of \(width)")
   precondition(
     (1...2).contains(branches.count)
       && branches.allSatisfy { $0.shape == xTD.shape && $0.dtype == xTD.dtype },
     "residual norm: \(branches.map(\.shape)) added to \(xTD.shape)")
-  let (sum, y) = (Tensor(xTD.shape, xTD.dtype, on: device), Tensor(xTD.shape, xTD.dtype, on: device))
+  let sum = Tensor(xTD.shape, xTD.dtype, on: device)
   let rstd = Tensor([rows], on: device)
   let kernel = device.typed(xTD.dtype).residual_norm!
   let (g, r) = (gain.floats.baseAddress, rstd.floats.baseAddress)
   let (a, b) = (branches[0], branches.dropFirst().first)
-  let bytes = (branches.count + 3) * y.byteCount + gain.byteCount + rstd.byteCount
+  let bytes = (branches.count + 2) * sum.byteCount + y.byteCount + gain.byteCount + rstd.byteCount
   device.measured("residual RMSNorm", bytes: bytes) {
-    device.forEachRows(rows, width: width) { range in
-      let first = range.lowerBound
+    y.forEachRows(on: device, statistics: statistics) { rows, target in
+      let first = rows.lowerBound
       kernel(
-        xTD.row(first), a.row(first), b?.row(first), sum.row(first), g, y.row(first), r! + first,
-        range.count, width, epsilon)
+        xTD.row(first), a.row(first), b?.row(first), sum.row(first), g, target, r! + first, rows.count, width,
+        epsilon)
     }
   }
-  return (sum, y, rstd)
+  return (sum, rstd)
 }
 
 /// Rows whose gain gradients are summed at once: sums of a fixed number of rows are added in order, whatever the

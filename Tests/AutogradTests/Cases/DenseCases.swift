@@ -44,7 +44,7 @@ extension OperationCase {
   private static var rmsNorm: OperationCase {
     OperationCase(
       RMSNorm.self, leaves: [.variable("x", [6, width]), .parameter("gain", [width])], roundings: width + 8,
-      inputs: { ($0.variable("x"), $0.parameter("gain"), 0.1) },
+      inputs: { RMSNorm.Inputs(x: $0.variable("x"), gain: $0.parameter("gain"), epsilon: 0.1) },
       reference: { x in
         (0..<6).flatMap { t in
           normalized(x["x"]![t * width..<(t + 1) * width], x["gain"]!, epsilon: Double(Float(0.1)))

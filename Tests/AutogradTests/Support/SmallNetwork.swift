@@ -22,7 +22,9 @@ struct SmallNetwork {
 
   func record(_ graph: Graph) -> Recorded {
     let (tape, x) = (graph.tape, graph.variable("x"))
-    let normalized = tape.apply(RMSNorm.self, (x, graph.parameter("gain"), 1e-6)).output
+    let normalized = tape.apply(
+      RMSNorm.self, RMSNorm.Inputs(x: x, gain: graph.parameter("gain"), epsilon: 1e-6)
+    ).output
     let hidden = tape.apply(Linear.self, (normalized, graph.parameter("w1"))).output
     let activated = tape.apply(SwiGLU.self, SwiGLU.Inputs(hidden)).output
     let dense = tape.apply(Linear.self, (activated, graph.parameter("w2"))).output

@@ -40,8 +40,9 @@ import Training
       try lines() == [
         #"{"kind":"step","step":7,"tokens":57344,"loss":3.25,"loss_main":2.5,"loss_mtp":2.5,"#
           + #""loss_mtp_by_depth":[2.0,3.0],"loss_balance":0.0001,"gradient_norm":0.3333333333333333,"#
-          + #""learning_rate":0.0003,"tokens_per_second":4096.0,"step_seconds":2.0,"sequences":16,"#
-          + #""epoch":0.1,"mtp_weight":0.3,"bias_update_speed":0.001,"non_finite_steps":2,"#
+          + #""learning_rate":0.0003,"tokens_per_second":4096.0,"step_seconds":2.0,"#
+          + #""exposed_communication_seconds":0.0,"sequences":16,"epoch":0.1,"#
+          + #""mtp_weight":0.3,"bias_update_speed":0.001,"non_finite_steps":2,"#
           + #""peak_memory_bytes":2750000000,"#
           + #""max_violation":0.5,"layers":["#
           + #"{"layer":1,"max_violation":0.0,"entropy":1.0,"dead_experts":0,"bias_min":0.0,"bias_max":0.0},"#

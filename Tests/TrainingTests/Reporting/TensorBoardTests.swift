@@ -64,7 +64,8 @@ import Testing
       scalars.map(\.tag) == [
         "train/tokens", "train/loss", "train/loss_main", "train/loss_mtp", "train/loss_mtp_by_depth/1",
         "train/loss_mtp_by_depth/2", "train/loss_balance", "train/gradient_norm", "train/learning_rate",
-        "train/tokens_per_second", "train/step_seconds", "train/sequences", "train/epoch",
+        "train/tokens_per_second", "train/step_seconds", "train/exposed_communication_seconds",
+        "train/sequences", "train/epoch",
         "train/mtp_weight", "train/bias_update_speed", "train/non_finite_steps", "train/peak_memory_bytes",
         "train/max_violation",
         "moe/layer_01/max_violation", "moe/layer_01/entropy", "moe/layer_01/dead_experts",
