@@ -39,11 +39,19 @@ package struct ParallelSection: Sendable, Hashable {
   /// Whether a micro-batch goes forward while the one before it goes backward.
   package var overlap = true
   package var gradients = Gradients.float32
+  package var exchange = Exchange.auto
 
   package init() {}
 
   /// What gradients travel as; they are summed in float32.
   package enum Gradients: String, Sendable, CaseIterable { case float32, bfloat16 }
+
+  /// How tokens reach experts on other nodes.
+  package enum Exchange: String, Sendable, CaseIterable {
+    case auto
+    case oneLevel = "one_level"
+    case twoLevel = "two_level"
+  }
 
   static let schema = Schema<ParallelSection>(
     initial: ParallelSection(),
@@ -60,6 +68,10 @@ package struct ParallelSection: Sendable, Hashable {
           + "computation of one hides the messages of the other; the bits are the same, memory is that of two"),
       .init(
         "gradients", \.gradients, .choice(Gradients.self), "what gradients travel as; sums are in float32"),
+      .init(
+        "exchange", \.exchange, .choice(Exchange.self),
+        "how tokens reach experts: one_level, straight to each rank; two_level, once to each node and on from there; "
+          + "auto: two_level where the ranks that share experts are on several nodes, as many on each"),
     ],
     rules: [
       .init("expert", "data") {
