@@ -67,6 +67,9 @@ let package = Package(
         "Training", "Generation", "Parallel", "Model", "Optimization", "Checkpoint", "Data", "Communication",
         "Autograd", "Tensors", "Numerics", arguments,
       ], swiftSettings: strict),
+    .executableTarget(
+      name: "overlap-bench", dependencies: ["Communication"], path: "benchmarks/Overlap",
+      swiftSettings: strict),
     // Tests mirror the targets; what several of them read of the oracles is a target of its own.
     .target(
       name: "OracleSupport", dependencies: ["Checkpoint", "Tensors"], path: "Tests/OracleSupport",
@@ -77,7 +80,7 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(
       name: "mpi-checks", dependencies: ["Communication", "CommunicationChecks"], path: "Tests/MPI",
-      exclude: ["run.sh"],
+      exclude: ["run.sh", "layouts.sh", "layouts.yaml"],
       swiftSettings: strict),
     tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
     tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),

@@ -115,7 +115,7 @@ signals=0 job='' code=0
 pass() {
   signals=$((signals + 1))
   if [ -z "$job" ]; then
-    return
+    return 0
   elif [ "$inside" = yes ]; then
     kill "-$1" "$job" 2>/dev/null || true
   else

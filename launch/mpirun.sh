@@ -245,7 +245,7 @@ stop() {
   [ -n "$job" ] || return 0
   if [ "$signals" -gt 1 ] && [ "$1" != USR1 ]; then
     kill -TERM "$job" 2>/dev/null || true
-    return
+    return 0
   fi
   [ "$signals" -gt 1 ] || say "SIG$1: every rank is told to save and stop (again: ends the job at once)"
   kill -USR1 "$job" 2>/dev/null || true

@@ -19,11 +19,17 @@ package final class Parameter {
   package let parts: [Part]
   /// float32; the truth that the optimizer updates.
   package let master: Tensor
-  private let numbers: Tensor?
-  private let quantized: QuantizedTensor?
-  private let scales: ScaleSettings
   /// Whether expert-parallel ranks hold different parts of it, instead of a copy each.
   package let isOfExperts: Bool
+  /// How products read codes, for a matrix that was made for it; nil where they read numbers.
+  package let declaredFloat8: Float8Settings?
+  /// Whether products read numbers nevertheless.
+  package private(set) var hasFallenBack = false
+  private let compute: DType
+  /// The rows of each matrix in the array.
+  package let period: Int
+  private var numbers: Tensor?
+  private var quantized: QuantizedTensor?
   /// What keeps the panels in which products read ``value``; nil where each product packs for itself.
   package let packed: PackedWeights?
   /// float32 sums over the micro-batches of a step: where operations add.
@@ -46,16 +52,16 @@ package final class Parameter {
     (self.name, self.parts, self.isOfExperts) = (name, parts, isOfExperts)
     master = Tensor(shape, on: device)
     gradientSums = Accumulator(shape, on: device)
-    scales = float8?.weights ?? ScaleSettings()
+    (declaredFloat8, self.compute, self.period) = (float8, compute, period ?? master.rows)
     let hasNumbers = float8?.readsWeightNumbers ?? true
-    numbers = !hasNumbers ? nil : compute == .float32 ? master : Tensor(shape, compute, on: device)
-    quantized =
-      float8?.readsWeightCodes == true
-      ? QuantizedTensor(
-        blocks: shape, period: period ?? master.rows, hasPowerOfTwoScales: scales.powerOfTwo, on: device)
-      : nil
+    let numbers = !hasNumbers ? nil : compute == .float32 ? master : Tensor(shape, compute, on: device)
+    self.numbers = numbers
     packed = layouts.isEmpty ? nil : numbers.map { PackedWeights(of: $0, for: layouts) }
+    quantized = float8.flatMap(emptyCodes)
   }
+
+  /// How products read codes now; nil where they read numbers.
+  package var float8: Float8Settings? { hasFallenBack ? nil : declaredFloat8 }
 
   /// What operations read: the master itself, or its copy in the compute type.
   package var value: Tensor {
@@ -69,9 +75,6 @@ package final class Parameter {
     return quantized
   }
 
-  /// Whether products read ``codes``.
-  package var isReadAsCodes: Bool { quantized != nil }
-
   /// What the optimizer writes new values to: numbers of another type than the master's; nil for nothing.
   package var roundedCopy: Tensor? { numbers?.dtype == .float32 ? nil : numbers }
 
@@ -84,8 +87,41 @@ package final class Parameter {
   /// Brings what is made from the numbers up to date with them: codes at once, panels with the next product.
   package func numbersDidChange() {
     packed?.weightDidChange()
-    guard let quantized else { return }
-    _ = quantizeBlocks(master, period: quantized.period, scales, into: quantized)
+    // An optimizer knows no copy that was not there when it was made.
+    if hasFallenBack { roundedCopy?.convert(from: master) }
+    quantizeMaster()
+  }
+
+  /// Counts what becomes of the elements in the codes that products read, which stay as they are.
+  package func countCodes(_ monitor: Float8Monitor) {
+    if quantized != nil { quantizeMaster(monitor.statistics(self, .weight, .blocks)) }
+  }
+
+  private func quantizeMaster(_ statistics: QuantizationStatistics? = nil) {
+    guard let float8, let quantized else { return }
+    _ = quantizeBlocks(master, period: period, float8.weights, into: quantized, statistics: statistics)
+  }
+
+  private func emptyCodes(_ float8: Float8Settings) -> QuantizedTensor? {
+    guard float8.readsWeightCodes else { return nil }
+    return QuantizedTensor(
+      blocks: master.shape, period: period, hasPowerOfTwoScales: float8.weights.powerOfTwo, on: master.device)
+  }
+
+  /// Lets products read numbers instead of codes, or codes again; nothing for a matrix that was not made for codes.
+  ///
+  /// Not between forward and backward of an operation that reads them.
+  package func setFallenBack(_ fallsBack: Bool) {
+    guard let declaredFloat8, fallsBack != hasFallenBack else { return }
+    hasFallenBack = fallsBack
+    if fallsBack {
+      quantized = nil
+      numbers = numbers ?? Tensor(master.shape, compute, on: master.device)
+    } else {
+      quantized = emptyCodes(declaredFloat8)
+      if !declaredFloat8.readsWeightNumbers { numbers = nil }
+    }
+    masterDidChange()
   }
 
   /// The master copy of a part.

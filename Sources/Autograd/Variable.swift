@@ -22,9 +22,16 @@ package final class Variable {
   }
 
   /// The value as E4M3 codes in 1 × 128 tiles. Operations that read the same variable share them.
-  package func codes(_ settings: ScaleSettings) -> QuantizedTensor {
-    if let quantized, quantized.settings == settings { return quantized.codes }
-    let codes = quantizeRows(value, settings)
+  /// - Parameter statistics: counts what happens, where it is asked for; with codes that are there already by
+  ///   quantizing once more.
+  package func codes(
+    _ settings: ScaleSettings, statistics: QuantizationStatistics? = nil
+  ) -> QuantizedTensor {
+    if let quantized, quantized.settings == settings {
+      if let statistics { _ = quantizeRows(value, settings, statistics: statistics) }
+      return quantized.codes
+    }
+    let codes = quantizeRows(value, settings, statistics: statistics)
     quantized = (codes, settings)
     return codes
   }

@@ -21,7 +21,7 @@ final class Endpoint {
     precondition(settings.timeout > 0, "a timeout of \(settings.timeout) s")
     (self.transport, self.board) = (transport, board)
     timeout = settings.timeout
-    largestChunk = min(settings.largestChunk ?? transport.largestChunk, transport.largestChunk)
+    largestChunk = min(settings.largestChunk ?? transport.usualChunk, transport.largestChunk)
     precondition(largestChunk > 0, "chunks of \(largestChunk) bytes")
     hosts = [String](repeating: "?", count: transport.size)
     nodes = [Int](repeating: 0, count: transport.size)

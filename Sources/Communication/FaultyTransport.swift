@@ -46,6 +46,7 @@ package final class FaultyTransport: Transport {
   package var rank: Int { inner.rank }
   package var size: Int { inner.size }
   package var largestChunk: Int { inner.largestChunk }
+  package var usualChunk: Int { inner.usualChunk }
 
   package func openContext(_ context: Int, members: [Int]) throws(CommunicationError) {
     try inner.openContext(context, members: members)

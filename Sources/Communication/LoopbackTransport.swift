@@ -8,24 +8,23 @@ internal import Synchronization
 package final class LoopbackTransport: Transport {
   package let rank: Int
   package let size: Int
-  package let largestChunk: Int
+  /// As with MPI.
+  package let largestChunk = 1 << 30
+  package let usualChunk = 1 << 30
   private let post: PostOffice
 
-  /// The most bytes of a chunk, as with MPI.
-  private static let largest = 1 << 30
-
-  private init(rank: Int, size: Int, largestChunk: Int, post: PostOffice) {
-    (self.rank, self.size, self.largestChunk, self.post) = (rank, size, largestChunk, post)
+  private init(rank: Int, size: Int, post: PostOffice) {
+    (self.rank, self.size, self.post) = (rank, size, post)
   }
 
   /// Makes the ends of `ranks` ranks on demand; each must be used by one thread only.
   static func ends(ranks: Int, post: PostOffice) -> @Sendable (Int) -> LoopbackTransport {
-    { LoopbackTransport(rank: $0, size: ranks, largestChunk: largest, post: post) }
+    { LoopbackTransport(rank: $0, size: ranks, post: post) }
   }
 
   /// A world of one rank.
   static func alone() -> LoopbackTransport {
-    LoopbackTransport(rank: 0, size: 1, largestChunk: largest, post: PostOffice())
+    LoopbackTransport(rank: 0, size: 1, post: PostOffice())
   }
 
   /// Mailboxes know contexts by their numbers.

@@ -7,9 +7,14 @@ package final class MPITransport: Transport {
   package let size: Int
   /// MPI counts in Int32.
   package let largestChunk = 1 << 30
+  package let usualChunk = MPITransport.eagerBytes
   /// The smallest world rank on this machine, which names it.
   package let node: Int
   package let host: String
+
+  /// Chunks of this length go out over TCP without a handshake, which would wait behind the data
+  /// of the other direction: docs/communication.md has measurements.
+  private static let eagerBytes = 256 << 10
 
   private struct Context {
     let handle: MPI_Comm
@@ -32,6 +37,7 @@ package final class MPITransport: Transport {
   /// - Parameter interval: of the motor, in seconds.
   /// - Throws: `CommunicationError.startup` or `.library`.
   init(board: WaitBoard, interval: Double?) throws(CommunicationError) {
+    Self.prepareTCP()
     var provided: Int32 = 0
     try MPIGate.check("MPI_Init_thread", MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided))
     guard provided >= MPI_THREAD_SERIALIZED else {
@@ -171,6 +177,11 @@ package final class MPITransport: Transport {
     }
     motor.wake()
     return Ticket(tickets)
+  }
+
+  /// Lets a whole chunk with its header pass as an "eager" message; what the user has set stays.
+  private static func prepareTCP() {
+    setenv("OMPI_MCA_btl_tcp_eager_limit", "\(eagerBytes + 4096)", 0)
   }
 
   private static func firstRankOfNode(_ world: MPI_Comm, rank: Int32) throws(CommunicationError) -> Int {

@@ -33,8 +33,9 @@ package protocol Transport: AnyObject {
   /// This rank, and the number of ranks of the world.
   var rank: Int { get }
   var size: Int { get }
-  /// The most bytes of one chunk.
+  /// The most bytes of one chunk, and how many suit it best.
   var largestChunk: Int { get }
+  var usualChunk: Int { get }
 
   /// Makes a context known that these ranks of the world share; every one of them calls this. Context 0 is the world.
   func openContext(_ context: Int, members: [Int]) throws(CommunicationError)

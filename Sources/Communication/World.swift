@@ -6,7 +6,7 @@ package final class World {
   package struct Settings: Sendable {
     /// Seconds after which a wait gives up.
     package var timeout: Double
-    /// The most bytes that travel in one piece; nil: as many as the transport can.
+    /// The most bytes that travel in one piece, the same on all ranks; nil: what suits the transport.
     package var largestChunk: Int?
 
     /// Seconds between two turns of the thread that moves messages while kernels run; nil: nothing moves them then.

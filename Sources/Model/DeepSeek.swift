@@ -15,6 +15,8 @@ package final class DeepSeek {
   package let buffers: [NamedTensor]
   package let blocks: [Block]
   package let predictors: [MultiTokenPrediction]
+  /// Layers with matrices that were made to be multiplied in FP8, main ones first.
+  package let float8Layers: [Float8Layer]
   private let embedding, finalNorm, head: Parameter
   private var tables: [Int: RotaryTable] = [:]
 
@@ -39,17 +41,21 @@ package final class DeepSeek {
       return part
     }
     embedding = segment(factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize]))
-    blocks = (0..<c.numHiddenLayers).map {
-      segment(Block(c, layer: $0, factory, prefix: "model.layers.\($0)"))
+    blocks = (0..<c.numHiddenLayers).map { layer in
+      segment(factory.layer(layer) { Block(c, layer: layer, factory, prefix: "model.layers.\(layer)") })
     }
     finalNorm = factory.gain("model.norm", c.hiddenSize)
     head = segment(factory.projection("lm_head", [c.vocabSize, c.hiddenSize], nil).weight)
     predictors =
       !multiTokenPrediction || c.numNextnPredictLayers == 0
-      ? [] : (1...c.numNextnPredictLayers).map { segment(MultiTokenPrediction(c, depth: $0, factory)) }
+      ? []
+      : (1...c.numNextnPredictLayers).map { depth in
+        segment(
+          factory.layer(c.numHiddenLayers + depth - 1) { MultiTokenPrediction(c, depth: depth, factory) })
+      }
     segments = zip([0] + ends, ends).map { $0..<$1 }
     (self.configuration, self.device) = (configuration, device)
-    (parameters, buffers) = (factory.parameters, factory.buffers)
+    (parameters, buffers, float8Layers) = (factory.parameters, factory.buffers, factory.float8Layers)
   }
 
   /// Layers with experts, main ones first.

@@ -32,6 +32,8 @@ package final class ForwardContext {
   /// Told the number of a segment of ``DeepSeek/segments`` once backward has passed it: all that the micro-batch adds
   /// to the gradients of its parameters is added then.
   package var hasPassed: ((Int) -> Void)?
+  /// Watches the FP8 matrices; nil on most steps.
+  package let monitor: Float8Monitor?
   /// What each layer with experts decided, in the order of the layers.
   package private(set) var routing: [LayerRouting] = []
   /// `[B·S]` int32, the first position of its row that each query sees; nil for all. Told by the batch.
@@ -40,11 +42,11 @@ package final class ForwardContext {
   package init(
     tape: Tape, sequences: Int, length: Int, table: RotaryTable, recomputation: Recomputation = [],
     balance: BalanceLosses = BalanceLosses(), exchange: (any ExpertExchange)? = nil,
-    cache: KeyValueCache? = nil, observe: ((String, Tensor) -> Void)? = nil
+    cache: KeyValueCache? = nil, monitor: Float8Monitor? = nil, observe: ((String, Tensor) -> Void)? = nil
   ) {
     (self.tape, self.sequences, self.length, self.table) = (tape, sequences, length, table)
     (self.recomputation, self.balance, self.exchange) = (recomputation, balance, exchange)
-    (self.cache, self.observe) = (cache, observe)
+    (self.cache, self.monitor, self.observe) = (cache, monitor, observe)
   }
 
   /// Marks where a segment begins.

@@ -7,7 +7,6 @@ package struct MixtureOfExperts {
   private let gate, gateUp, down: Parameter
   private let shared: FeedForward?
   private let settings: RouterSettings
-  private let float8: Float8Settings?
   /// The experts that this rank holds.
   private let held: Range<Int>
   /// Added to the scores for selection only; float32 `[E]`.
@@ -22,7 +21,7 @@ package struct MixtureOfExperts {
       c.hasRouterBias
       ? factory.buffer(name + ".gate.e_score_correction_bias", c.nRoutedExperts)
       : Tensor.zeros([c.nRoutedExperts], on: factory.device)
-    float8 = factory.float8(.routedExperts, layer: layer)
+    let float8 = factory.float8(.routedExperts, layer: layer)
     held = factory.share.experts(of: c.nRoutedExperts)
     gateUp = factory.expertGateUp(name + ".experts", held, inner: inner, width: d, float8)
     down = factory.expertDown(name + ".experts", held, inner: inner, width: d, float8)
@@ -36,6 +35,9 @@ package struct MixtureOfExperts {
     settings = RouterSettings(c)
     self.layer = layer
   }
+
+  /// nil for products of numbers.
+  private var float8: Float8Settings? { gateUp.float8 }
 
   /// Whether codes of the input are what backward reads; but for the router, which reads numbers.
   var keepsCodes: Bool { float8?.gemms.contains(.wgrad) == true && shared?.keepsCodes != false }
@@ -61,7 +63,8 @@ package struct MixtureOfExperts {
   ) -> Variable {
     let experts = Experts.Inputs(x: x, weights: weights, plan: plan, gateUp: gateUp, down: down)
     guard let float8 else { return context.tape.apply(Experts.self, experts).output }
-    return context.tape.apply(QuantizedExperts.self, QuantizedExperts.Inputs(experts, float8)).output
+    let inputs = QuantizedExperts.Inputs(experts, float8, monitor: context.monitor)
+    return context.tape.apply(QuantizedExperts.self, inputs).output
   }
 
   /// The same with experts on other ranks: either half of the shared expert is computed while rows travel.

@@ -9,6 +9,8 @@ package final class ParameterFactory {
   package private(set) var parameters: [Parameter] = []
   /// The routers' biases: float32, outside of the optimizer, saved with the checkpoint.
   package private(set) var buffers: [NamedTensor] = []
+  /// Layers with matrices that are read as codes.
+  private(set) var float8Layers: [Float8Layer] = []
 
   /// Which matrices are read as codes; nil for none.
   private let float8: Float8Policy?
@@ -34,6 +36,15 @@ package final class ParameterFactory {
     float8?.settings(for: group, layer: layer, of: layers)
   }
 
+  /// Makes the parts of a layer, and notes which of its matrices are read as codes.
+  func layer<Part>(_ number: Int, _ make: () -> Part) -> Part {
+    let first = parameters.count
+    let part = make()
+    let matrices = parameters[first...].filter { $0.declaredFloat8 != nil }
+    if !matrices.isEmpty { float8Layers.append(Float8Layer(number: number, matrices: matrices)) }
+    return part
+  }
+
   /// One tensor of the checkpoint, `[N, K]`, that is not read by products of rows with a weight, or so small (a router)
   /// that panels of it are not worth keeping.
   func matrix(_ name: String, _ shape: [Int], compute: DType? = nil) -> Parameter {
@@ -48,7 +59,7 @@ package final class ParameterFactory {
     let weight = Parameter(
       name: name, parts: [part], shape: shape, compute: compute, float8: float8, packedFor: packedLayouts,
       on: device)
-    return Projection(weight: register(weight), float8: float8)
+    return Projection(weight: register(weight))
   }
 
   /// A norm's gain, `[D]`.
@@ -60,7 +71,7 @@ package final class ParameterFactory {
     let weight = Parameter(
       name: prefix + ".gate_up_proj", parts: parts, shape: [2 * inner, width], compute: compute,
       float8: float8, packedFor: packedLayouts, period: Self.gateUpPeriod(inner), on: device)
-    return Projection(weight: register(weight), float8: float8)
+    return Projection(weight: register(weight))
   }
 
   /// Blocks of 128 rows are those of either projection, as in the released weights, unless the last one is short: then

@@ -4,8 +4,9 @@ internal import Tensors
 /// A matrix that rows are multiplied with, `y = x Wᵀ`, in the precision that the policy gives it.
 struct Projection {
   let weight: Parameter
+
   /// nil for products of numbers.
-  let float8: Float8Settings?
+  var float8: Float8Settings? { weight.float8 }
 
   /// Whether backward reads codes of x that forward made, unless told otherwise.
   var keepsCodes: Bool { float8?.gemms.contains(.wgrad) ?? false }
@@ -18,7 +19,8 @@ struct Projection {
   ) -> Variable {
     guard let float8 else { return context.tape.apply(Linear.self, (x, weight)).output }
     let inputs = QuantizedLinear.Inputs(
-      x: x, weight: weight, settings: float8, scales: scales ?? float8.activations, keepsCodes: keepsCodes)
+      x: x, weight: weight, settings: float8, scales: scales ?? float8.activations, keepsCodes: keepsCodes,
+      monitor: context.monitor)
     return context.tape.apply(QuantizedLinear.self, inputs).output
   }
 }

@@ -108,7 +108,7 @@ package final class ShardedParameters {
         })
     }
     waiter.finish(requests, of: shares[0].group)
-    for share in shares where share.group.size > 1 && share.parameter.isReadAsCodes {
+    for share in shares where share.group.size > 1 && share.parameter.declaredFloat8 != nil {
       share.parameter.roundedCopy?.convert(from: share.parameter.master)
     }
   }
@@ -116,5 +116,5 @@ package final class ShardedParameters {
 
 extension Parameter {
   /// What other ranks need of an update: numbers as operations read them. Codes follow from the master weights.
-  fileprivate var gathered: Tensor { isReadAsCodes ? master : roundedCopy ?? master }
+  fileprivate var gathered: Tensor { declaredFloat8 != nil ? master : roundedCopy ?? master }
 }

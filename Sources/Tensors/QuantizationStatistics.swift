@@ -1,4 +1,5 @@
 internal import CKernels
+internal import Synchronization
 
 /// What quantizers saw, added up over the calls that it was given to.
 ///
@@ -20,7 +21,7 @@ package final class QuantizationStatistics {
 
   package init() {}
 
-  fileprivate func add(_ counts: hadal_quantization_counts) {
+  func add(_ counts: hadal_quantization_counts) {
     amax = max(amax, counts.amax)
     nonFinite += Int(counts.non_finite)
     saturated += Int(counts.saturated)
@@ -29,11 +30,41 @@ package final class QuantizationStatistics {
     greatestScale = max(greatestScale, counts.greatest_scale)
   }
 
-  fileprivate func add(elements: Int) { self.elements += elements }
+  func add(elements: Int) { self.elements += elements }
 }
 
 @available(*, unavailable)
 extension QuantizationStatistics: Sendable {}
+
+/// Counters that several threads add to, where a thread does not know which one it is.
+final class SharedStatistics {
+  private let statistics: QuantizationStatistics
+  private let lock = Mutex<Void>(())
+
+  init(_ statistics: QuantizationStatistics) { self.statistics = statistics }
+
+  /// Hands counters of this call's own to the body, and adds them up; without statistics none.
+  static func count(
+    _ elements: Int, in shared: SharedStatistics?,
+    _ body: (UnsafeMutablePointer<hadal_quantization_counts>?) -> Void
+  ) {
+    guard let shared else { return body(nil) }
+    var counts = hadal_quantization_counts.none
+    body(&counts)
+    shared.lock.withLock { _ in
+      shared.statistics.add(counts)
+      shared.statistics.add(elements: elements)
+    }
+  }
+}
+
+extension hadal_quantization_counts {
+  /// Of no tile yet.
+  static var none: hadal_quantization_counts {
+    hadal_quantization_counts(
+      amax: 0, least_scale: .infinity, greatest_scale: 0, non_finite: 0, saturated: 0, flushed: 0)
+  }
+}
 
 extension Device {
   /// Shares 0..<count over the threads in ranges of at least `grain`, each with its thread's counters; without
@@ -45,9 +76,7 @@ extension Device {
     guard let statistics else {
       return workers.forEachRange(count, grain: grain) { range in body(range, nil) }
     }
-    let none = hadal_quantization_counts(
-      amax: 0, least_scale: .infinity, greatest_scale: 0, non_finite: 0, saturated: 0, flushed: 0)
-    var counts = [hadal_quantization_counts](repeating: none, count: workers.threads)
+    var counts = [hadal_quantization_counts](repeating: .none, count: workers.threads)
     counts.withUnsafeMutableBufferPointer { counts in
       let base = counts.baseAddress!
       workers.forEachRange(count, grain: grain) { range, thread in body(range, base + thread) }

@@ -3,7 +3,7 @@
 /// Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2.
 package struct QuantizedTensor {
   /// Which elements share a scale.
-  package enum Tiling: Sendable {
+  package enum Tiling: String, Sendable {
     /// 1 × 128 along a row.
     case rows
     /// 128 × 1 down a column.

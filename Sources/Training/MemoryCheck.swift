@@ -51,7 +51,8 @@ package struct MemoryCheck: Sendable {
 
   /// The master and the copies that are read: in FP8 at least a byte, for what is read as codes only.
   private static func weightBytes(_ precision: PrecisionSection) -> Int {
-    let isCodes = Float8Policy(precision)?.settings.readsWeightNumbers == false
+    // Layers that fall back read numbers.
+    let isCodes = Float8Policy(precision)?.settings.readsWeightNumbers == false && !precision.fallsBack
     switch precision.mode {
     case .float32: return 4
     case .bfloat16, .fp8: return 4 + (isCodes ? 1 : 2)

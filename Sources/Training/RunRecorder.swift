@@ -34,6 +34,12 @@ package final class RunRecorder {
     try board.write(metrics)
   }
 
+  func record(_ metrics: Float8Metrics) throws(ReportingError) {
+    try log.append(metrics)
+    try board.write(metrics)
+    if let warning = metrics.warning { progress.note(warning) }
+  }
+
   func record(_ metrics: EvaluationMetrics) throws(ReportingError) {
     try log.append(metrics)
     try board.write(metrics)

@@ -16,8 +16,12 @@ package struct RunState: Sendable, Equatable {
   /// The global index of the first sample that was not trained on.
   package var nextSample = 0
   package var nonFinite = NonFiniteSteps()
+  /// Layers whose FP8 matrices are multiplied in bfloat16, as they passed a limit.
+  package var fallenBackLayers: Set<Int> = []
 
   package init() {}
+
+  private static let fallenBackKey = "fp8.fallen_back"
 
   /// What a manifest has no field for, under the names that a checkpoint's `state` has.
   private static var counters: [(key: String, path: WritableKeyPath<RunState, Int>)] {
@@ -28,7 +32,27 @@ package struct RunState: Sendable, Equatable {
   }
 
   fileprivate var values: [String: StateValue] {
-    Dictionary(uniqueKeysWithValues: Self.counters.map { ($0.key, .integer(self[keyPath: $0.path])) })
+    var values: [String: StateValue] = [:]
+    for (key, place) in Self.counters { values[key] = .integer(self[keyPath: place]) }
+    if !fallenBackLayers.isEmpty {
+      values[Self.fallenBackKey] = .string(fallenBackLayers.sorted().map(String.init).joined(separator: ","))
+    }
+    return values
+  }
+
+  /// The layers that had fallen back when a checkpoint was saved.
+  /// - Throws: `CheckpointError` when they are no list of natural numbers.
+  package static func fallenBackLayers(
+    in manifest: Manifest, path: String
+  ) throws(CheckpointError) -> Set<Int> {
+    guard let value = manifest.state[fallenBackKey] else { return [] }
+    if case .string(let text) = value {
+      let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? -1 }
+      if numbers.allSatisfy({ $0 >= 0 }) { return Set(numbers) }
+    }
+    throw CheckpointError(
+      .malformed, path: path,
+      "the state \(fallenBackKey) should be numbers of layers with commas, but is \(value.text)")
   }
 
   /// - Throws: `CheckpointError` when a counter is no natural number, or more steps were skipped than done.
@@ -44,6 +68,7 @@ package struct RunState: Sendable, Equatable {
           .malformed, path: path, "the state \(key) should be a count, but is \(value.text)")
       }
     }
+    fallenBackLayers = try Self.fallenBackLayers(in: manifest, path: path)
     guard skippedSteps <= step else {
       throw CheckpointError(
         .malformed, path: path, "the state steps.skipped is \(skippedSteps), after \(step) steps")

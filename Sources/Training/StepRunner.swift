@@ -50,8 +50,12 @@ package struct StepRunner {
   ///   - multiTokenWeight: λ of this step.
   ///   - batches: this rank's, as many as each other's; gone through twice, so a lazy collection never has all of them
   ///     in memory.
+  ///   - monitor: watches the FP8 matrices.
   /// - Returns: sums over all ranks.
-  package func run(_ batches: some Collection<MicroBatch>, multiTokenWeight: Double) -> StepSums {
+  package func run(
+    _ batches: some Collection<MicroBatch>, multiTokenWeight: Double, monitor: Float8Monitor? = nil
+  ) -> StepSums {
+    if let monitor { model.countWeights(monitor) }
     let depths = model.predictors.count
     // Counted over the whole batch before the first micro-batch: accumulation must not change the gradient.
     var valid = Array(repeating: 0, count: depths + 1)
@@ -68,7 +72,7 @@ package struct StepRunner {
     var sums = StepSums(losses: LossSums(depths: depths), objective: objective)
     var owed: (() -> Void)?
     for (index, batch) in batches.enumerated() {
-      let context = context(batch, Tape(on: model.device), globalSequences, microBatch: index)
+      let context = context(batch, Tape(on: model.device), globalSequences, microBatch: index, monitor)
       if let ranks, index == batches.count - 1 { context.hasPassed = ranks.shards.reduce }
       var roots: [Variable] = []
       let forward = {
@@ -125,13 +129,14 @@ package struct StepRunner {
   }
 
   private func context(
-    _ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int, microBatch: Int
+    _ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int, microBatch: Int, _ monitor: Float8Monitor? = nil
   ) -> ForwardContext {
     var balance = balance
     balance.sequences = batch.sequences
     balance.globalSequences = globalSequences
     return ForwardContext(
       tape: tape, sequences: batch.sequences, length: batch.length, table: model.rotaryTable(batch.length),
-      recomputation: recomputation, balance: balance, exchange: ranks?.exchange(microBatch: microBatch))
+      recomputation: recomputation, balance: balance, exchange: ranks?.exchange(microBatch: microBatch),
+      monitor: monitor)
   }
 }

@@ -102,6 +102,12 @@ package final class Trainer {
     state = try runCheckpoint.restore(checkpoint)
     lastSave = (checkpoint.path, state.step)
     notes.append("resumed from \(checkpoint.path) after step \(state.step)")
+    let layers = adoptFallenBackLayers()
+    if !layers.isEmpty {
+      notes.append(
+        "layers \(layers.map(String.init).joined(separator: ", ")) had left FP8 for bfloat16, and are in FP8 again: "
+          + "precision.fp8.fall_back is no longer fall_back")
+    }
     let changes = identity.differences(from: checkpoint.manifest.state)
     if !changes.isEmpty, state.tokens > 0 {
       notes.append(
@@ -119,6 +125,7 @@ package final class Trainer {
     model.initialize(seed: UInt64(configuration.training.seed))
     for moment in optimizer.moments { moment.tensor.fillWithZeros() }
     state = RunState()
+    adoptFallenBackLayers()
   }
 
   private static func start(

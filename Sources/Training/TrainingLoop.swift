@@ -1,3 +1,4 @@
+internal import Autograd
 internal import Checkpoint
 internal import Communication
 internal import Foundation
@@ -33,9 +34,13 @@ extension Trainer {
         summary.stoppedBy = signal
         break
       }
-      guard let metrics = try advance(recorder) else { continue }
+      let monitor = nextMonitor()
+      guard let metrics = try advance(recorder, monitor) else { continue }
+      // Before anything is written: a checkpoint of this step must know what the next one is computed in.
+      let health = monitor.map { watched($0, isSkipped: metrics.isSkipped) }
       do {
         try recorder?.record(metrics)
+        if let health { try recorder?.record(health) }
       } catch {
         // The checkpoints may be on another disk than the metrics: what has been trained is not lost. With several ranks
         // the others know nothing of it, and end without a checkpoint.
@@ -69,9 +74,9 @@ extension Trainer {
   private func isDue(_ every: Int?) -> Bool { every.map { state.step.isMultiple(of: $0) } ?? false }
 
   /// The next step, done or skipped; nil when the run was rolled back instead.
-  private func advance(_ recorder: RunRecorder?) throws -> StepMetrics? {
+  private func advance(_ recorder: RunRecorder?, _ monitor: Float8Monitor?) throws -> StepMetrics? {
     let section = configuration.training
-    let step = sumGradients()
+    let step = sumGradients(monitor)
     let action = state.nonFinite.action(
       step: state.step + 1, isFinite: step.isFinite, policy: section.nonFinite, limit: section.nonFiniteLimit)
     switch action {

@@ -53,6 +53,12 @@ package struct TrainingRanks {
     }
   }
 
+  /// The numbers of 0..<limit that any rank has.
+  func union(_ numbers: Set<Int>, below limit: Int) -> Set<Int> {
+    let counts = sum((0..<limit).map { numbers.contains($0) ? 1 : 0 })
+    return Set(counts.indices.filter { counts[$0] > 0 })
+  }
+
   /// The first of the ranks' texts that is one.
   package func first(_ text: String?) -> String? {
     let texts = waiter.endingJob(grid.world) { () throws(CommunicationError) in

@@ -1,3 +1,4 @@
+internal import Autograd
 internal import Checkpoint
 internal import Communication
 internal import Model
@@ -32,7 +33,8 @@ extension Trainer {
   }
 
   /// Runs the micro-batches of the next step.
-  func sumGradients() -> SummedStep {
+  /// - Parameter monitor: watches the FP8 matrices.
+  func sumGradients(_ monitor: Float8Monitor? = nil) -> SummedStep {
     let begin = ContinuousClock.now
     let traffic = ranks?.grid.world.counters
     let (section, clock) = (configuration.training, configuration.clock(dataRanks: dataRanks))
@@ -42,7 +44,7 @@ extension Trainer {
     let profiler = model.device.profiler
     profiler?.scope = "optimizer"
     optimizer.clearGradients()
-    let sums = runner.run(batches(samples), multiTokenWeight: weight)
+    let sums = runner.run(batches(samples), multiTokenWeight: weight, monitor: monitor)
     profiler?.scope = "optimizer"
     let squares = optimizer.gradientSquares()
     return SummedStep(
@@ -90,6 +92,7 @@ extension Trainer {
     let (failed, counts) = (state.step + 1, state.nonFinite)
     if let path = lastSave.path {
       state = try runCheckpoint.restore(store.open(.path(path)))
+      adoptFallenBackLayers()
     } else {
       initialize()
     }
@@ -113,7 +116,7 @@ extension Trainer {
     state.nextSample = step.samples.upperBound
     let (sums, hasBias) = (step.sums, model.configuration.hasRouterBias)
     let seconds = (ContinuousClock.now - step.begin) / .seconds(1)
-    return StepMetrics(
+    var metrics = StepMetrics(
       step: state.step, tokens: state.tokens,
       epoch: source.samplesPerEpoch.map { Double(state.nextSample) / Double($0) } ?? 0,
       sequences: step.samples.count,
@@ -130,6 +133,8 @@ extension Trainer {
         }
       },
       traffic: step.traffic.flatMap { ranks?.traffic(since: $0) } ?? StepTraffic())
+    metrics.fallenBackLayers = configuration.precision.fallsBack ? state.fallenBackLayers.count : nil
+    return metrics
   }
 
   /// Looks for where it began: weights, then activations, then gradients.

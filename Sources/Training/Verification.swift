@@ -7,7 +7,9 @@ package import Tensors
 /// Compares the ranks of a configuration with one rank that does the same steps alone.
 ///
 /// Both begin with the same weights and train on the same samples in the same micro-batches. They differ in the order
-/// of sums over ranks and over a token's experts, and in what travels rounded.
+/// of sums over ranks and over a token's experts, and in what travels rounded. In bfloat16 and FP8 these roundings, and
+/// near ties between experts that fall otherwise with them, are of the size of those of the precision itself: how far
+/// one rank is off from one in float32 is the measure there.
 package struct Verification {
   private let configuration: RunConfiguration
   private let world: Communicator
@@ -30,11 +32,18 @@ package struct Verification {
     /// All tensors of a kind as one vector.
     package var overall: [Kind: Double] { sums.mapValues(\.relative) }
     private var sums: [Kind: Distance] = [:]
+    /// All tensors of a kind of one rank, as one vector, beside those of one rank in float32; empty in float32.
+    package var rounding: [Kind: Double] { roundings.mapValues(\.relative) }
+    private var roundings: [Kind: Distance] = [:]
     /// How many tensors of each kind were compared.
     package fileprivate(set) var compared: [Kind: Int] = [:]
     /// Tokens that went to another expert, and all of them.
     package fileprivate(set) var rerouted = 0
     package fileprivate(set) var routed = 0
+
+    fileprivate mutating func addRounding(_ kind: Kind, _ distance: Distance) {
+      roundings[kind, default: Distance()] += distance
+    }
 
     fileprivate mutating func add(_ kind: Kind, _ name: String, _ distance: Distance) {
       compared[kind, default: 0] += 1
@@ -68,24 +77,41 @@ package struct Verification {
     var alone = configuration
     (alone.parallel.data, alone.parallel.expert, alone.parallel.exchange) = (1, 1, .auto)
     let one = try Trainer(alone, resume: .apart, device: device)
+    let isExact = alone.precision.mode == .float32
+    alone.precision = PrecisionSection(mode: .float32)
+    let exact = isExact ? nil : try Trainer(alone, resume: .apart, device: device)
     var report = Report()
     for _ in 0..<steps {
-      let (step, expected) = (ranks.sumGradients(), one.sumGradients())
-      compare(step.sums, expected.sums, &report)
+      let (step, expected, unrounded) = (ranks.sumGradients(), one.sumGradients(), exact?.sumGradients())
+      compare(step.sums, expected.sums, unrounded, &report)
       compare(.gradient, ranks.optimizer.gradients, one.optimizer.gradients, on: ranks.model.device, &report)
+      compare(.gradient, one.optimizer.gradients, exact?.optimizer.gradients, &report)
       _ = ranks.update(step)
       _ = one.update(expected)
+      _ = unrounded.map { exact?.update($0) }
       compare(.parameter, ranks.optimizer.weights, one.optimizer.weights, on: ranks.model.device, &report)
+      compare(.parameter, one.optimizer.weights, exact?.optimizer.weights, &report)
     }
     return report
   }
 
-  private func compare(_ found: StepSums, _ expected: StepSums, _ report: inout Report) {
+  /// One rank beside one in float32.
+  private func compare(
+    _ kind: Kind, _ rounded: [TensorPiece], _ exact: [TensorPiece]?, _ report: inout Report
+  ) {
+    for (rounded, exact) in zip(rounded, exact ?? []) {
+      report.addRounding(kind, rounded.tensor.distance(from: exact.tensor))
+    }
+  }
+
+  private func compare(
+    _ found: StepSums, _ expected: StepSums, _ exact: SummedStep?, _ report: inout Report
+  ) {
+    if let exact { report.addRounding(.loss, Distance(expected.total, exact.sums.total)) }
     let names = ["loss"] + found.multiTokenLosses.indices.map { "loss of MTP depth \($0 + 1)" }
     let pairs = zip([found.total] + found.multiTokenLosses, [expected.total] + expected.multiTokenLosses)
     for (name, (found, expected)) in zip(names, pairs) {
-      let off = found - expected
-      report.add(.loss, name, Distance(difference: off * off, size: expected * expected))
+      report.add(.loss, name, Distance(found, expected))
     }
     for (layer, counts) in expected.loads {
       let other = found.loads[layer] ?? []
@@ -113,6 +139,11 @@ private struct Distance: Sendable {
   var difference = 0.0
   var size = 0.0
 
+  init() {}
+  init(_ found: Double, _ expected: Double) {
+    (difference, size) = ((found - expected) * (found - expected), expected * expected)
+  }
+
   /// ‖a − b‖ / ‖b‖; 0 where both are zero.
   var relative: Double { difference == 0 ? 0 : (difference / size).squareRoot() }
 
@@ -125,9 +156,7 @@ private struct Distance: Sendable {
 extension Tensor {
   fileprivate func distance(from other: Tensor) -> Distance {
     var distance = Distance()
-    for (a, b) in zip(floats, other.floats) {
-      distance += Distance(difference: Double(a - b) * Double(a - b), size: Double(b) * Double(b))
-    }
+    for (a, b) in zip(floats, other.floats) { distance += Distance(Double(a), Double(b)) }
     return distance
   }
 }

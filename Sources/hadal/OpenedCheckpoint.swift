@@ -43,6 +43,9 @@ struct OpenedCheckpoint {
       multiTokenPrediction: multiTokenPrediction,
       on: try ProcessDevice.make(threads: threads))
     try model.loadWeights(stored.load)
+    if precision.fallsBack {
+      model.setFallenBack(layers: try RunState.fallenBackLayers(in: stored.manifest, path: stored.path))
+    }
     return model
   }
 }

@@ -8,6 +8,7 @@ import Testing
 struct GradientTests {
   @Test func everyOperationHasACase() {
     let covered = Set(OperationCase.all.map(\.operation)).union(QuantizedOperationTests.operations)
+      .union(ExchangeOperationTests.operations)
     for operation in allOperations {
       #expect(covered.contains(operation.name), "\(operation) has no case in OperationCase.all")
     }

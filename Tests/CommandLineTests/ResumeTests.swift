@@ -18,6 +18,11 @@ struct ResumeTests {
       Variant(name: "bfloat16", settings: ["precision.mode=bfloat16"]),
       Variant(name: "FP8", settings: ["precision.mode=fp8"]),
       Variant(
+        name: "FP8 that is left",
+        settings: [
+          "precision={mode: fp8, fp8: {health_every: 3, fall_back: fall_back, flushed_limit: 0}}"
+        ]),
+      Variant(
         name: "gradient accumulation",
         settings: ["training.micro_batch_size=1", "training.global_batch_size=4"]),
       Variant(name: "float32 moments", settings: ["optimizer.moments=float32"]),
@@ -125,7 +130,7 @@ struct ResumeTests {
     let (lines, expected) = (
       try bench.metrics(run).repeatable(), try bench.metrics(other).repeatable()
     )
-    #expect(expected.count == step, sourceLocation: location)
+    #expect(bench.metrics(other).stepCount() == step, sourceLocation: location)
     #expect(lines.count == expected.count, sourceLocation: location)
     for (line, expected) in zip(lines, expected) { #expect(line == expected, sourceLocation: location) }
     let same = try bench.weights(run, step: step) == bench.weights(other, step: step)

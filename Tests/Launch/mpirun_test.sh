@@ -74,12 +74,15 @@ mv "$work/job" "$work/stopped"
 expect 0 '^2$' grep -c '^saved on' "$work/stopped"
 expect 0 '^0$' echo $code
 # Ranks that do not listen: the second signal ends them.
-"${run[@]}" --program sh -- -c "trap '' USR1; echo deaf >>$work/deaf; sleep 25" >"$work/job" 2>&1 &
+deaf="trap '' USR1; echo rank \$OMPI_COMM_WORLD_RANK deaf; sleep 25; echo finished"
+"${run[@]}" --program sh -- -c "$deaf" >"$work/job" 2>&1 &
 job=$!
-until_line deaf "$work/deaf"
+until_line 'rank 0 deaf' "$work/job"
+until_line 'rank 1 deaf' "$work/job"
 kill -TERM $job
 until_line 'told to save' "$work/job"
 kill -TERM $job
 code=0
 wait $job || code=$?
-[ $code -ne 0 ] || expect 1 'a job that was ended must not succeed' echo "code $code"
+expect 1 '^0$' grep -c finished "$work/job"
+expect 0 '^ended$' sh -c "[ $code -eq 0 ] || echo ended"

@@ -9,10 +9,16 @@ package enum QuantizedExperts: Operation {
   package struct Inputs {
     package let experts: Experts.Inputs
     package let settings: Float8Settings
+    /// Counts and checks, on some steps.
+    package let monitor: Float8Monitor?
 
-    package init(_ experts: Experts.Inputs, _ settings: Float8Settings) {
-      (self.experts, self.settings) = (experts, settings)
+    package init(_ experts: Experts.Inputs, _ settings: Float8Settings, monitor: Float8Monitor? = nil) {
+      (self.experts, self.settings, self.monitor) = (experts, settings, monitor)
     }
+
+    fileprivate func statistics(
+      _ weight: Parameter, _ role: Float8Monitor.Role, _ tiling: QuantizedTensor.Tiling
+    ) -> QuantizationStatistics? { monitor?.statistics(weight, role, tiling) }
 
     fileprivate func uses(_ gemm: Float8Settings.GEMM) -> Bool { settings.gemms.contains(gemm) }
   }
@@ -41,7 +47,9 @@ package enum QuantizedExperts: Operation {
     let plan = e.plan
     let keepsX = recording && inputs.uses(.wgrad)
     let keepsH = recording && s.keepsSwiGLUInputAsCodes
-    let x = inputs.uses(.fprop) || keepsX ? e.x.codes(s.dispatched) : nil
+    let x =
+      inputs.uses(.fprop) || keepsX
+      ? e.x.codes(s.dispatched, statistics: inputs.statistics(e.gateUp, .activation, .rows)) : nil
     let kept = keepsX ? x : nil
     guard let x, inputs.uses(.fprop) else {
       let (h, a) = groupedSwiGLU(
@@ -52,7 +60,7 @@ package enum QuantizedExperts: Operation {
     }
     let (h, a) = groupedSwiGLU(
       x, gathering: plan.tokens, e.gateUp.codes, weight: e.rowWeights, offsets: plan.offsets, s.activations,
-      keepsCodes: keepsH)
+      keepsCodes: keepsH, statistics: inputs.statistics(e.down, .activation, .rows))
     let y = groupedMatmul(a, e.down.codes, .nt, offsets: plan.offsets)
     return (combineRows(y, positions: plan.positions), Saved(x: kept, h: h))
   }
@@ -62,8 +70,10 @@ package enum QuantizedExperts: Operation {
   ) -> (gradients: [Tensor], carried: Carried) {
     let (e, s) = (inputs.experts, inputs.settings)
     let plan = e.plan
+    let count = inputs.statistics
     let dyCodes =
-      inputs.uses(.dgrad) || inputs.uses(.wgrad) ? quantizeRows(dy, s.dispatchedGradients) : nil
+      inputs.uses(.dgrad) || inputs.uses(.wgrad)
+      ? quantizeRows(dy, s.dispatchedGradients, statistics: count(e.down, .gradient, .rows)) : nil
     let (dh, dweight, a) =
       if let dyCodes, inputs.uses(.dgrad) {
         groupedSwiGLUGradient(
@@ -76,15 +86,22 @@ package enum QuantizedExperts: Operation {
       }
     let dx =
       inputs.uses(.dgrad)
-      ? groupedMatmul(quantizeRows(dh, s.gradients), e.gateUp.codes, .nn, offsets: plan.offsets)
+      ? groupedMatmul(
+        quantizeRows(dh, s.gradients, statistics: count(e.gateUp, .gradient, .rows)), e.gateUp.codes, .nn,
+        offsets: plan.offsets)
       : groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
+    inputs.monitor?.check(e.gateUp) { ShadowOperands(gateUp: inputs, dh: dh) }
+    inputs.monitor?.check(e.down) { ShadowOperands(down: inputs, a: a, dy: dy) }
     let carried: Carried =
       if let dyCodes, inputs.uses(.wgrad) {
         .codes(
           dy: requantizeColumns(
-            dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients),
-          a: quantizeColumns(a, offsets: plan.offsets, s.activations),
-          dh: quantizeColumns(dh, offsets: plan.offsets, s.gradients))
+            dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients,
+            statistics: count(e.down, .gradient, .columns)),
+          a: quantizeColumns(
+            a, offsets: plan.offsets, s.activations, statistics: count(e.down, .activation, .columns)),
+          dh: quantizeColumns(
+            dh, offsets: plan.offsets, s.gradients, statistics: count(e.gateUp, .gradient, .columns)))
       } else {
         .numbers(a: a, dh: dh)
       }
@@ -102,7 +119,8 @@ package enum QuantizedExperts: Operation {
       groupedWeightGradient(
         dh,
         requantizeColumns(
-          x, offsets: e.plan.offsets, gathering: e.plan.tokens, inputs.settings.dispatched),
+          x, offsets: e.plan.offsets, gathering: e.plan.tokens, inputs.settings.dispatched,
+          statistics: inputs.statistics(e.gateUp, .activation, .columns)),
         offsets: e.plan.offsets, into: e.gateUp.gradientSums.takeTarget())
     }
   }

@@ -13,17 +13,25 @@ package enum QuantizedLinear: Operation {
     package let settings: Float8Settings
     package let scales: ScaleSettings
     package let keepsCodes: Bool
+    /// Counts and checks, on some steps.
+    package let monitor: Float8Monitor?
 
     /// - Parameters:
     ///   - scales: of the codes of x.
     ///   - keepsCodes: whether the codes of x are what backward reads; else x is quantized anew, for which its value is
     ///     kept, or computed again if it was forgotten. Without effect where Wgrad reads numbers.
     package init(
-      x: Variable, weight: Parameter, settings: Float8Settings, scales: ScaleSettings, keepsCodes: Bool = true
+      x: Variable, weight: Parameter, settings: Float8Settings, scales: ScaleSettings,
+      keepsCodes: Bool = true, monitor: Float8Monitor? = nil
     ) {
       (self.x, self.weight, self.settings, self.scales) = (x, weight, settings, scales)
       self.keepsCodes = keepsCodes && settings.gemms.contains(.wgrad)
+      self.monitor = monitor
     }
+
+    fileprivate func statistics(
+      _ role: Float8Monitor.Role, _ tiling: QuantizedTensor.Tiling
+    ) -> QuantizationStatistics? { monitor?.statistics(weight, role, tiling) }
 
     fileprivate func uses(_ gemm: Float8Settings.GEMM) -> Bool { settings.gemms.contains(gemm) }
   }
@@ -38,7 +46,9 @@ package enum QuantizedLinear: Operation {
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Saved) {
     let keepsCodes = recording && inputs.keepsCodes
-    let codes = inputs.uses(.fprop) || keepsCodes ? inputs.x.codes(inputs.scales) : nil
+    let codes =
+      inputs.uses(.fprop) || keepsCodes
+      ? inputs.x.codes(inputs.scales, statistics: inputs.statistics(.activation, .rows)) : nil
     if !keepsCodes { inputs.x.forgetCodes() }
     return (output(codes, inputs), keepsCodes ? codes : nil)
   }
@@ -59,21 +69,28 @@ package enum QuantizedLinear: Operation {
     let scales = inputs.settings.gradients
     let dx =
       inputs.uses(.dgrad)
-      ? matmul(quantizeRows(dyTN, scales), inputs.weight.codes, .nn)
+      ? matmul(
+        quantizeRows(dyTN, scales, statistics: inputs.statistics(.gradient, .rows)), inputs.weight.codes, .nn)
       : matmul(dyTN, inputs.weight.value, .nn)
-    return ([dx], inputs.uses(.wgrad) ? quantizeColumns(dyTN, scales) : nil)
+    let dyColumns =
+      inputs.uses(.wgrad)
+      ? quantizeColumns(dyTN, scales, statistics: inputs.statistics(.gradient, .columns)) : nil
+    return ([dx], dyColumns)
   }
 
   /// `dW += dyᵀ x`
   package static func weightGradient(
     _ dyTN: Tensor, _ inputs: Inputs, _ saved: Saved, _ carried: Carried
   ) {
+    inputs.monitor?.check(inputs.weight) { ShadowOperands(dyTN, inputs) }
     guard let dy = carried else {
       matmul(dyTN, inputs.x.value, .tn, into: inputs.weight.gradientSums.takeTarget())
       return
     }
+    let statistics = inputs.statistics(.activation, .columns)
     let x =
-      saved.map { requantizeColumns($0, inputs.scales) } ?? quantizeColumns(inputs.x.value, inputs.scales)
+      saved.map { requantizeColumns($0, inputs.scales, statistics: statistics) }
+      ?? quantizeColumns(inputs.x.value, inputs.scales, statistics: statistics)
     matmul(dy, x, .tn, into: inputs.weight.gradientSums.takeTarget())
   }
 }

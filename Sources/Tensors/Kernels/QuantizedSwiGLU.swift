@@ -12,9 +12,10 @@ private let rowsAtOnce = 8
 /// - Parameters:
 ///   - settings: of the scales of a and h.
 ///   - keepsCodes: whether h is returned as codes too; else as bfloat16.
+///   - statistics: counts what happens to a, where it is asked for.
 package func groupedSwiGLU(
   _ x: QuantizedTensor, gathering: Tensor, _ gateUp: QuantizedTensor, weight: Tensor, offsets: [Int],
-  _ settings: ScaleSettings, keepsCodes: Bool
+  _ settings: ScaleSettings, keepsCodes: Bool, statistics: QuantizationStatistics? = nil
 ) -> (h: Operand, a: QuantizedTensor) {
   let (rows, width, device) = (gathering.count, gateUp.shape[1], x.device)
   let h = Tensor([rows, width], .bfloat16, on: device)
@@ -28,7 +29,7 @@ package func groupedSwiGLU(
       .codes(x), gathering: gathering, .codes(gateUp), .nt, offsets: offsets, into: h,
       finish: (
         "SwiGLU", a.byteCount + (kept?.byteCount ?? 0) + weight.byteCount,
-        swigluCodes(h, weight, a, kept, settings)
+        swigluCodes(h, weight, a, kept, settings, statistics)
       ))
   }
   return (kept.map { .codes($0) } ?? .numbers(h), a)
@@ -36,16 +37,19 @@ package func groupedSwiGLU(
 
 /// What computes rows of a, and quantizes those of h where they are kept as codes.
 private func swigluCodes(
-  _ h: Tensor, _ weight: Tensor, _ a: QuantizedTensor, _ kept: QuantizedTensor?, _ settings: ScaleSettings
+  _ h: Tensor, _ weight: Tensor, _ a: QuantizedTensor, _ kept: QuantizedTensor?, _ settings: ScaleSettings,
+  _ statistics: QuantizationStatistics?
 ) -> RowWork {
   let (kernels, w, inner) = (h.device.typed(.bfloat16), weight.floats.baseAddress!, a.codes.columns)
+  let shared = statistics.map { SharedStatistics($0) }
   return { rows in
     withUnsafeTemporaryAllocation(byteCount: rowsAtOnce * inner * 2, alignment: 64) { buffer in
-      withUnsafePointer(to: settings.rule) { rule in
+      let (numbers, rule) = (buffer.baseAddress!, settings.rule)
+      SharedStatistics.count(rows.count * inner, in: shared) { counts in
         for first in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
-          let (count, numbers) = (min(rowsAtOnce, rows.upperBound - first), buffer.baseAddress!)
+          let count = min(rowsAtOnce, rows.upperBound - first)
           kernels.swiglu(h.row(first), w + first, numbers, count, inner)
-          a.quantizeRows(numbers, at: first, count, kernels, rule)
+          a.quantizeRows(numbers, at: first, count, kernels, rule, counts)
           kept?.quantizeRows(h.row(first), at: first, count, kernels, rule)
         }
       }
@@ -86,11 +90,13 @@ extension QuantizedTensor {
   /// Overwrites rows by the codes of bfloat16 numbers.
   fileprivate func quantizeRows(
     _ x: UnsafeMutableRawPointer, at first: Int, _ count: Int, _ kernels: hadal_typed_kernels,
-    _ rule: UnsafePointer<hadal_scale_rule>
+    _ rule: hadal_scale_rule, _ counts: UnsafeMutablePointer<hadal_quantization_counts>? = nil
   ) {
-    kernels.quantize_rows(
-      x, count, codes.columns, rule, codePointer + first * codes.columns,
-      scales.floats.baseAddress! + first * scales.columns, nil)
+    withUnsafePointer(to: rule) { rule in
+      kernels.quantize_rows(
+        x, count, codes.columns, rule, codePointer + first * codes.columns,
+        scales.floats.baseAddress! + first * scales.columns, counts)
+    }
   }
 }
 

@@ -16,6 +16,13 @@ package struct Float8Section: Sendable, Hashable {
   /// Layers of the main model.
   package var bfloat16FirstLayers = 0
   package var bfloat16LastLayers = 0
+  /// Steps; nil for never.
+  package var healthEvery: Int? = 100
+  package var fallBack = FallBack.off
+  /// A share of the elements of an operand.
+  package var flushedLimit = 0.1
+  /// Relative.
+  package var shadowLimit = 0.125
 
   package init() {}
 
@@ -28,7 +35,7 @@ package struct Float8Section: Sendable, Hashable {
   package enum AttentionOutput: String, Sendable, CaseIterable { case e5m6, bfloat16 }
 
   static let schema = Schema<Float8Section>(
-    initial: Float8Section(), fields: productFields + scaleFields + activationFields,
+    initial: Float8Section(), fields: productFields + scaleFields + activationFields + healthFields,
     rules: [
       .init("matrices") { fault($0.matrices) },
       .init("gemms") { fault($0.gemms) },
@@ -52,7 +59,7 @@ package struct Float8Section: Sendable, Hashable {
           \.swigluInput, needs: $0.matrices.contains { $0 != .attention && $0 != .mtpProjection },
           "dense, shared_experts or routed_experts among matrices")
       },
-    ])
+    ] + healthRules)
 
   private static func fault<Value: Hashable>(_ list: [Value]) -> String? {
     if list.isEmpty { return "names nothing; for no FP8 at all set precision.mode to float32 or bfloat16" }
@@ -60,7 +67,7 @@ package struct Float8Section: Sendable, Hashable {
   }
 
   /// An option that is set, and has nothing to act on.
-  private func fault<Value: Equatable>(
+  func fault<Value: Equatable>(
     _ option: KeyPath<Float8Section, Value>, needs isThere: Bool, _ what: String
   ) -> String? {
     isThere || self[keyPath: option] == Float8Section()[keyPath: option]

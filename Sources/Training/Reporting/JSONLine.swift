@@ -1,3 +1,5 @@
+internal import Checkpoint
+
 /// The text of a record in `metrics.jsonl`.
 ///
 /// An object with `kind`, `step` and the record's fields, in this order. Numbers are the shortest text that
@@ -22,7 +24,11 @@ struct JSONLine {
 
   private mutating func add(_ field: MetricField, path: String) {
     text += ",\"\(field.name)\":"
-    switch field.value {
+    add(field.value, path: path)
+  }
+
+  private mutating func add(_ value: MetricField.Value, path: String) {
+    switch value {
     case .integer(let value): text += "\(value)"
     case .number(let value): add(value, path: path)
     case .single(let value): add(value, path: path)
@@ -30,6 +36,10 @@ struct JSONLine {
       addList(values) { line, index in line.add(values[index], path: "\(path)[\(index)]") }
     case .layers(let layers):
       addList(layers) { line, index in line.add(layers[index], path: "\(path)[\(index)]") }
+    case .text(let value): text += jsonString(value)
+    case .indices(let values): addList(values) { line, index in line.text += "\(values[index])" }
+    case .rows(let rows):
+      addList(rows) { line, index in line.add(rows[index], path: "\(path)[\(index)]") }
     }
   }
 
@@ -48,6 +58,15 @@ struct JSONLine {
   private mutating func add(_ load: LayerLoad, path: String) {
     text += "{\"layer\":\(load.layer)"
     for field in load.fields { add(field, path: "\(path).\(field.name)") }
+    text += "}"
+  }
+
+  private mutating func add(_ row: [MetricField], path: String) {
+    text += "{"
+    for (index, field) in row.enumerated() {
+      text += "\(index > 0 ? "," : "")\"\(field.name)\":"
+      add(field.value, path: "\(path).\(field.name)")
+    }
     text += "}"
   }
 

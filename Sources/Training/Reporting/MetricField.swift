@@ -9,6 +9,12 @@ package struct MetricField: Hashable, Sendable {
     case numbers([Double])
     /// The expert load of each MoE layer.
     case layers([LayerLoad])
+    /// A name; not a number, so not for TensorBoard.
+    case text(String)
+    /// Numbers that name something; not for TensorBoard.
+    case indices([Int])
+    /// Objects of further fields; too many for TensorBoard.
+    case rows([[MetricField]])
   }
 
   /// In snake_case: the key in `metrics.jsonl` and the last part of the tag in TensorBoard.

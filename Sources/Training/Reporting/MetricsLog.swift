@@ -1,4 +1,4 @@
-/// `metrics.jsonl`: one JSON object a line for each step, each evaluation and each roll back.
+/// `metrics.jsonl`: one JSON object a line for each step, each evaluation, each look at FP8 and each roll back.
 ///
 /// A line is handed to the system when it is appended, whole or not at all.
 package final class MetricsLog {

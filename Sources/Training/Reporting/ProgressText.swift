@@ -20,5 +20,8 @@ package enum ProgressText {
     }
   }
 
+  /// Three digits: "0.125", "1.5e-06".
+  static func digits(_ value: Double) -> String { String(format: "%.3g", value) }
+
   private static func twoDigits(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
 }

@@ -25,6 +25,8 @@ package struct StepMetrics: MetricsRecord, Hashable {
   package var nonFiniteSteps: Int
   /// Whether this step is one of them, and made no update.
   package var isSkipped: Bool
+  /// Layers that were multiplied in bfloat16 instead of FP8; nil for a run in which none can be.
+  package var fallenBackLayers: Int?
   /// Seconds from the first micro-batch to the end of the update.
   package var stepSeconds: Double
   package var tokensPerSecond: Double
@@ -89,6 +91,7 @@ package struct StepMetrics: MetricsRecord, Hashable {
     add("bias_update_speed", biasUpdateSpeed)
     fields.append(MetricField("non_finite_steps", .integer(nonFiniteSteps)))
     if isSkipped { fields.append(MetricField("skipped", .integer(1))) }
+    if let fallenBackLayers { fields.append(MetricField("fp8_fallen_back", .integer(fallenBackLayers))) }
     fields.append(MetricField("peak_memory_bytes", .integer(peakMemoryBytes)))
     add("max_violation", maxViolation)
     if !layers.isEmpty { fields.append(MetricField("layers", .layers(layers))) }

@@ -84,6 +84,7 @@ extension MetricField {
         let layer = load.layer < 10 ? "0\(load.layer)" : "\(load.layer)"
         return load.fields.flatMap { $0.scalars(under: "moe/layer_\(layer)") }
       }
+    case .text, .indices, .rows: return []
     }
   }
 }

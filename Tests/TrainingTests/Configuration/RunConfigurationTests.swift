@@ -169,6 +169,24 @@ let smallRun = """
     ("parallel={data: 6, expert: 6}", "expert (6) must divide model.n_routed_experts"),
     ("parallel={data: 4096, expert: 1}", "must be a multiple of training.micro_batch_size × data ranks"),
     ("communication.timeout=0", "expected a number > 0, found '0'"),
+    (
+      "precision={mode: fp8, fp8: {health_every: null, fall_back: warn}}",
+      "fall_back: has no effect without a number of steps in health_every"
+    ),
+    (
+      "precision={mode: fp8, fp8: {flushed_limit: 0.5}}",
+      "flushed_limit: has no effect without warn or fall_back in fall_back"
+    ),
+    (
+      "precision={mode: fp8, fp8: {shadow_limit: 0.5}}",
+      "shadow_limit: has no effect without warn or fall_back in fall_back"
+    ),
+    (
+      "precision={mode: fp8, fp8: {fall_back: warn, flushed_limit: 1}}",
+      "expected a number ≥ 0 and < 1, found '1'"
+    ),
+    ("precision={mode: bfloat16, fp8: {health_every: 7}}", "has no effect while mode is bfloat16"),
+    ("precision={mode: fp8, fp8: {health_every: 0}}", "expected an integer ≥ 1"),
     ("optimizer.name=sgd", "expected one of adamw; found 'sgd'"),
     ("evaluation.max_tokens=0", "must be at least 1; to never evaluate, set every: null"),
     ("run.name=a/b", "'a/b' is no name of a directory; put the path into run.directory"),

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Trains and verifies layouts of ranks under mpirun.
+#   Tests/MPI/layouts.sh HADAL         the program
+# Each layout does the same steps as one rank: every gradient and parameter is compared, in each precision. Then a run
+# goes on with other numbers of ranks than it began with.
+set -euo pipefail
+export LC_ALL=C
+here=$(cd "$(dirname "$0")" && pwd)
+hadal=$(realpath "$1")
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+cd "$directory"
+# More ranks than processors, and root in a container, are what a test may meet.
+ranks() { timeout 300 mpirun --allow-run-as-root --oversubscribe -n "$@"; }
+
+# Documents of 1 to 60 words.
+awk 'BEGIN {
+  split("the sea is deep and light goes down where no one looks for it while small fish carry their own lamps", word)
+  for (d = 0; d < 300; d++) {
+    count = 1 + (d * d * 7) % 60
+    for (i = 0; i < count; i++) printf "%s ", word[1 + (d * 31 + i * i * 5 + i) % 20]
+    printf "%d.\n%%\n", d
+  }
+}' >documents.txt
+"$hadal" prepare --input documents.txt --separator % --vocab-size 300 --output corpus >/dev/null
+
+for layout in "2 1" "2 2" "4 4" "8 2"; do
+  read -r data expert <<<"$layout"
+  for mode in float32 bfloat16 fp8; do
+    echo "-- data $data, expert $expert, $mode"
+    ranks "$data" "$hadal" verify "$here/layouts.yaml" --set "parallel={data: $data, expert: $expert}" \
+      --set precision.mode="$mode"
+  done
+done
+
+echo "-- a run that goes on with other ranks"
+train() { # RANKS, SETTINGS…
+  ranks "$1" "$hadal" train "$here/layouts.yaml" "${@:2}" >train.log 2>&1 || {
+    cat train.log
+    exit 1
+  }
+}
+loss() { sed -n "s/.*\"kind\":\"step\",\"step\":6,.*\"loss\":\([0-9.]*\).*/\1/p" "runs/$1/metrics.jsonl"; }
+train 4 --set training.steps=3
+train 2 --set training.steps=4
+train 1
+train 1 --set run.name=one
+awk -v a="$(loss layouts)" -v b="$(loss one)" 'BEGIN {
+  print "loss of step 6: " a " with 4, 2 and 1 ranks, " b " with one"
+  exit !(a > 0 && b > 0 && (a - b) ^ 2 < (1e-5 * b) ^ 2)
+}'
+
+# What cannot be divided is refused, with a code of 2 and the names of what does not fit.
+refuses() { # RANKS, TEXT, SETTINGS…
+  local output code=0
+  output=$(ranks "$1" "$hadal" train "$here/layouts.yaml" --set run.name=refused "${@:3}" 2>&1) || code=$?
+  if [ "$code" != 2 ] || ! grep -qF -- "$2" <<<"$output"; then
+    echo "layouts.sh: expected a refusal that says '$2', found code $code:" >&2
+    echo "$output" >&2
+    exit 1
+  fi
+}
+refuses 2 "parallel.data (4) is 4, but 2 ranks were started" --set parallel.data=4
+refuses 3 "must be a multiple of training.micro_batch_size × data ranks (1 × 3)"
+refuses 2 "expert (16) must divide model.n_routed_experts (8)" --set parallel.expert=16
+echo "what cannot be divided is refused"
