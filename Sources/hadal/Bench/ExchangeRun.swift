@@ -85,7 +85,9 @@ struct ExchangeRun {
           _ = route.finishGather()
         })
       let same =
-        try library ?? LibraryExchange(path, counts: route.counts, rowBytes: dispatchBytes, on: x.device)
+        try library
+        ?? LibraryExchange(
+          path, counts: route.counts, rowBytes: max(dispatchBytes, combineBytes), on: x.device)
       library = same
       dispatching.library.append(try seconds { try same.dispatch(rowBytes: dispatchBytes) })
       combining.library.append(try seconds { try same.combine(rowBytes: combineBytes) })
