@@ -10,9 +10,14 @@ package struct ExchangePath {
   /// One of all ranks; or the ranks with this one's place in each node, then those of this node.
   package let groups: [Communicator]
 
-  private init(groups: [Communicator]) { self.groups = groups }
+  /// All ranks.
+  let group: Communicator
 
-  package static func oneLevel(_ group: Communicator) -> ExchangePath { ExchangePath(groups: [group]) }
+  private init(_ group: Communicator, by groups: [Communicator]) {
+    (self.group, self.groups) = (group, groups)
+  }
+
+  package static func oneLevel(_ group: Communicator) -> ExchangePath { ExchangePath(group, by: [group]) }
 
   /// Every rank of the group calls this.
   ///
@@ -26,7 +31,7 @@ package struct ExchangePath {
       color: place, key: group.rank, name: "\(group.name), rank \(place) of each node")
     let within = try group.split(
       color: node, key: group.rank, name: "\(group.name), node \(nodes[group.rank])")
-    return ExchangePath(groups: [between, within])
+    return ExchangePath(group, by: [between, within])
   }
 
   /// Why rows cannot go in two levels, in words; nil where they can.

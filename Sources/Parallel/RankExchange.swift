@@ -13,16 +13,35 @@ package final class RankExchange: ExpertExchange {
   private let experts: Int
   /// What waits for messages.
   private let waiter: Waiter
+  /// Rows that may arrive at a rank at once; nil where it has room for all.
+  private let limit: Int?
   /// The micro-batch whose tokens travel, for messages.
   private let microBatch: Int
 
   /// - Parameters:
   ///   - path: over the ranks that share the experts, in the order of these.
   ///   - experts: of a layer, in all.
-  package init(_ path: ExchangePath, experts: Int, microBatch: Int, waiter: Waiter) {
-    let ranks = path.groups.reduce(1) { $0 * $1.size }
+  ///   - limit: rows that may arrive at a rank at once, the same on all; nil: however many there are.
+  package init(
+    _ path: ExchangePath, experts: Int, limit: Int? = nil, microBatch: Int, waiter: Waiter
+  ) {
+    let ranks = path.group.size
     precondition(experts.isMultiple(of: ranks), "\(experts) experts over \(ranks) ranks")
-    (self.path, self.experts, self.microBatch, self.waiter) = (path, experts, microBatch, waiter)
+    (self.path, self.experts, self.limit) = (path, experts, limit)
+    (self.microBatch, self.waiter) = (microBatch, waiter)
+  }
+
+  package func slices(_ indices: Tensor, layer: Int) -> [Range<Int>] {
+    guard let limit else { return [0..<indices.rows] }
+    let group = path.group
+    let count = waiter.endingJob(group) { () throws(CommunicationError) in
+      let purpose = Purpose("row counts of slices", .control, layer: layer, microBatch: microBatch)
+      let counts = TokenSlicing.counts(indices, ranks: group.size, expertsOfRank: experts / group.size)
+      let arriving = TokenSlicing.sums(try group.exchange(counts: counts, purpose))
+      let least = TokenSlicing.leastSlices(arriving, limit: limit)
+      return try group.allReduce([least], .maximum, purpose)[0]
+    }
+    return TokenSlicing.slices(count, of: indices.rows)
   }
 
   package func route(_ indices: Tensor, layer: Int) -> any ExpertRoute { way(indices, layer: layer) }

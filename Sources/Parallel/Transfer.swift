@@ -1,5 +1,5 @@
 internal import Communication
-package import Tensors
+internal import Tensors
 
 /// Rows on their way between the ranks of a group: what was posted, and is to be waited for.
 struct Transfer {
@@ -57,20 +57,4 @@ struct Transfer {
       arrived.copy(rows.rows(own))
     }
   }
-}
-
-extension Tensor {
-  /// The memory of all elements.
-  package var buffer: UnsafeMutableRawBufferPointer {
-    UnsafeMutableRawBufferPointer(start: pointer, count: byteCount)
-  }
-
-  /// Copies elements of the same type and number.
-  package func copy(_ source: Tensor) {
-    precondition(source.dtype == dtype && source.count == count, "\(source.shape) into \(shape)")
-    buffer.copyMemory(from: UnsafeRawBufferPointer(source.buffer))
-  }
-
-  /// A view of some rows.
-  func rows(_ range: Range<Int>) -> Tensor { view(at: range.lowerBound * columns, [range.count, columns]) }
 }

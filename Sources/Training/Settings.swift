@@ -83,6 +83,12 @@ extension RunConfiguration {
     let expert = parallel.expert ?? (1...data).last(where: divides) ?? 1
     var faults = ProcessGrid.faults(ranks: ranks, pipeline: 1, data: data, expert: expert)
     if let fault = faultOfBatch(dataRanks: data) { faults.append(fault) }
+    let least = TokenSlicing.leastLimit(tokens: microBatchTokens, ranks: expert)
+    if let rows = parallel.exchangeRows, rows < least {
+      faults.append(
+        "parallel.exchange_rows (\(rows)) must be at least \(least): micro-batches of \(microBatchTokens) tokens on "
+          + "\(expert) ranks are cut into \(TokenSlicing.most) slices at most")
+    }
     guard faults.isEmpty else { throw .grid(faults: faults) }
     let grid =
       if let world, ranks > 1 {
@@ -94,6 +100,20 @@ extension RunConfiguration {
       throw .grid(faults: ["parallel.exchange is two_level, but \(fault); set it to auto"])
     }
     return grid
+  }
+}
+
+extension RunConfiguration {
+  /// Tokens of a micro-batch.
+  package var microBatchTokens: Int { training.microBatchSize * training.sequenceLength }
+
+  /// Rows that may arrive at a rank at once; nil where no more can come.
+  ///
+  /// If it is not given, twice what comes where all ranks get as many and each token's experts are on different ranks.
+  func rowLimit(expertRanks: Int, model: ModelConfiguration) -> Int? {
+    let usual = microBatchTokens * min(model.numExpertsPerTok, expertRanks)
+    let limit = parallel.exchangeRows ?? 2 * usual
+    return limit < microBatchTokens * expertRanks ? limit : nil
   }
 }
 

@@ -67,10 +67,11 @@ package final class Trainer {
       shape, compute: configuration.precision.mode.dtype, float8: Float8Policy(configuration.precision),
       packedFor: configuration.training.packedWeights.layouts, share: grid?.share ?? .all, on: device)
     let section = configuration.parallel
+    let rowLimit = grid.flatMap { configuration.rowLimit(expertRanks: $0.expert, model: shape) }
     ranks = grid.map { [model] grid in
       TrainingRanks(
         grid, model, gradients: section.gradients.payload, overlaps: section.overlap,
-        isTwoLevel: section.exchange.isTwoLevel(on: grid.expertRanks.nodes))
+        isTwoLevel: section.exchange.isTwoLevel(on: grid.expertRanks.nodes), rowLimit: rowLimit)
     }
     optimizer = Optimizer(
       model.slots(owned: ranks?.shards.owned), AdamWSettings(configuration.optimizer),

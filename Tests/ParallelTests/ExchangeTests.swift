@@ -1,4 +1,6 @@
+import Autograd
 import Communication
+import Tensors
 import Testing
 
 @testable import Parallel
@@ -75,5 +77,51 @@ struct ExchangeTests {
     for nodes in [[0], [0, 0], [0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1, 1, 2]] {
       #expect(ExchangePath.fault(nodes: nodes) != nil, "\(nodes)")
     }
+  }
+
+  /// Every token of every rank to the experts of one: in slices, no rank has more rows at once than the limit, and the
+  /// memory for what arrives is that of so many rows.
+  @Test(arguments: ExchangeCase.Levels.allCases, [128, 40, 9])
+  func memoryForRowsIsBounded(levels: ExchangeCase.Levels, limit: Int) throws {
+    let (tokens, width) = (70, 4096)
+    let found = try World.loopback(ranks: 4, nodes: [0, 0, 1, 1]) { world in
+      let device = try Device(threads: 1)
+      let group = world.communicator
+      let path = levels == .one ? ExchangePath.oneLevel(group) : try .twoLevel(group)
+      let exchange = RankExchange(path, experts: 4, limit: limit, microBatch: 0, waiter: Waiter())
+      let indices = Tensor([tokens, 1], [Int32](repeating: 2, count: tokens), on: device)
+      let weights = Tensor([tokens, 1], [Float](repeating: 1, count: tokens), on: device)
+      let x = Tensor.zeros([tokens, width], on: device)
+      let before = device.pool.liveBytes
+      let slices = exchange.slices(indices, layer: 0)
+      let rows = slices.map { slice in
+        let route = exchange.route(indices.rows(slice), layer: 0)
+        route.startScatter(.numbers(x.rows(slice)), weights: weights.rows(slice))
+        let arrived = route.finishScatter().rows.tensor
+        route.startGather(arrived, weights: nil)
+        #expect(route.finishGather().rows.rows == slice.count)
+        return arrived.rows
+      }
+      let longest = slices.map(\.count).max() ?? 0
+      return (rank: group.rank, rows: rows, longest: longest, bytes: device.pool.peakBytes - before)
+    }
+    for (rank, rows, longest, bytes) in found {
+      #expect(rows.allSatisfy { $0 <= limit }, "rank \(rank): \(rows)")
+      #expect(rows.reduce(0, +) == (rank == 2 ? 4 * tokens : 0) && rows.count == found[0].rows.count)
+      // What arrived; with two levels also at the forwarder, from each node; own rows on their way out, back, and summed.
+      let most = limit + 2 * 2 * longest + 4 * longest
+      #expect(bytes <= most * width * 4 * 9 / 8 + 65536, "rank \(rank): \(bytes) bytes, \(most) rows")
+    }
+    #expect(found[0].rows.count == (limit == 128 ? 4 : limit == 40 ? 8 : 64))
+  }
+
+  /// The number of slices is the least power of two that keeps the limit.
+  @Test func slicesAreAsFewAsCanBe() {
+    let arriving = (0..<TokenSlicing.most).map { $0 == 5 ? 9 : 1 }
+    for (limit, count) in [(9, 64), (10, 32), (12, 16), (16, 8), (24, 4), (71, 2), (72, 1)] {
+      #expect(TokenSlicing.leastSlices(arriving, limit: limit) == count, "\(limit)")
+    }
+    #expect(TokenSlicing.slices(4, of: 10) == [0..<2, 2..<5, 5..<7, 7..<10])
+    #expect(TokenSlicing.leastLimit(tokens: 65, ranks: 4) == 8)
   }
 }

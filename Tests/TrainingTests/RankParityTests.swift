@@ -97,6 +97,29 @@ struct RankParityTests {
     }
   }
 
+  /// With room for fewer rows than come, tokens go in slices, once more for their gradients.
+  @Test(arguments: [(4, 4, 1), (4, 4, 2), (8, 2, 1)])
+  func slices(data: Int, expert: Int, nodes: Int) throws {
+    // At least half of the experts' ranks get a row of each of the 16 tokens of each rank.
+    let parallel = "parallel={data: \(data), expert: \(expert), exchange_rows: \(2 * expert)}"
+    let report = try report(data, nodes: nodes, [parallel])
+    for kind in Verification.Kind.allCases {
+      let worst = try #require(report.worst[kind])
+      #expect(worst.relative <= 1e-5, "\(kind): \(worst)")
+    }
+    #expect(report.rerouted == 0 && report.routed > 0)
+  }
+
+  @Test func tooFewRows() throws {
+    let configuration = try Self.configuration(["parallel={data: 2, expert: 2, exchange_rows: 1}"])
+    let error = try #require(throws: CommunicationError.self) {
+      _ = try World.loopback(ranks: 2) { world in
+        _ = try Trainer(configuration, resume: .apart, world: world.communicator)
+      }
+    }
+    #expect("\(error)".contains("parallel.exchange_rows (1) must be at least 2"), "\(error)")
+  }
+
   /// Two levels are refused by name where the ranks that share experts do not lie on nodes like that.
   @Test(arguments: [
     ([0, 0, 0, 0], 4, "all on one node"), ([0, 1, 0, 1], 4, "nodes [0, 1, 0, 1]"),

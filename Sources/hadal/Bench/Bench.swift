@@ -44,9 +44,6 @@ extension RunConfiguration {
     return try model.resolved(
       tokenizerVocabSize: tokens?.vocabularySize, endOfText: tokens?.endOfText)
   }
-
-  /// Tokens of a micro-batch.
-  var microBatchTokens: Int { training.microBatchSize * training.sequenceLength }
 }
 
 /// A report as one JSON object; keys with underscores, sorted.
