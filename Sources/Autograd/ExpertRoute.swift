@@ -29,6 +29,13 @@ package protocol ExpertRoute: AnyObject {
 
 /// Makes the ways of tokens to experts that are spread over ranks.
 package protocol ExpertExchange: AnyObject {
+  /// Cuts this rank's tokens into slices that are to go one after the other, so that each rank has room for the rows
+  /// that arrive. All ranks have as many slices.
+  /// - Parameters:
+  ///   - indices: `[T, K]` int32, the experts of each token.
+  ///   - layer: its number, for messages.
+  func slices(_ indices: Tensor, layer: Int) -> [Range<Int>]
+
   /// Agrees with the other ranks on how many rows travel.
   /// - Parameters:
   ///   - indices: `[T, K]` int32, the experts of each token.

@@ -92,6 +92,6 @@ package var allOperations: [any Operation.Type] {
   [
     CombineFinish.self, CombineStart.self, Concatenation.self, CrossEntropyHead.self, DispatchFinish.self,
     DispatchStart.self, Embedding.self, Experts.self, LatentAttention.self, Linear.self, QuantizedExperts.self, QuantizedLinear.self, RMSNorm.self,
-    ResidualNorm.self, RowMask.self, Router.self, Split.self, SwiGLU.self,
+    ResidualNorm.self, RowMask.self, Router.self, Split.self, SwiGLU.self, TokenSlices.self,
   ]
 }

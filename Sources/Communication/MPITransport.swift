@@ -141,6 +141,23 @@ package final class MPITransport: Transport {
     exit(code)
   }
 
+  /// Blocks; see `Communicator.libraryAllToAll`.
+  func allToAll(
+    _ sent: UnsafeRawBufferPointer, counts: [Int], into received: UnsafeMutableRawBufferPointer,
+    arriving: [Int],
+    context: Int
+  ) throws(CommunicationError) {
+    guard let handle = contexts[context]?.handle else { preconditionFailure("no context \(context)") }
+    let offsets = { (lengths: [Int]) in Communicator.offsets(lengths).map(Int32.init) }
+    try gate.enter { () throws(CommunicationError) in
+      try MPIGate.check(
+        "MPI_Alltoallv",
+        MPI_Alltoallv(
+          sent.baseAddress, counts.map(Int32.init), offsets(counts), cmpi_byte(), received.baseAddress,
+          arriving.map(Int32.init), offsets(arriving), cmpi_byte(), handle))
+    }
+  }
+
   private func resolve(_ address: Address) -> (handle: MPI_Comm, peer: Int32) {
     guard let context = contexts[address.context], let peer = context.members[address.peer] else {
       preconditionFailure("nobody is at \(address)")

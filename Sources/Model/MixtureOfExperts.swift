@@ -60,43 +60,66 @@ package struct MixtureOfExperts {
         layer: layer, selection: routed.selection, counts: routed.plan.counts, balanceLoss: routed.balanceLoss
       ))
     if let exchange = context.exchange {
-      return exchanged(x, weights, exchange.route(routed.selection.indices, layer: layer), context)
+      return exchanged(x, weights, routed.selection.indices, exchange, context)
     }
-    let y = experts(x, weights, routed.plan, context)
+    let y = experts(x, weights, routed.plan, context, context.tape)
     guard let shared else { return [y] }
     return [y, shared(x, context)]
   }
 
   private func experts(
-    _ x: Variable, _ weights: Variable, _ plan: RoutingPlan, _ context: ForwardContext
+    _ x: Variable, _ weights: Variable, _ plan: RoutingPlan, _ context: ForwardContext, _ tape: Tape
   ) -> Variable {
     let experts = Experts.Inputs(x: x, weights: weights, plan: plan, gateUp: gateUp, down: down)
-    guard let float8 else { return context.tape.apply(Experts.self, experts).output }
+    guard let float8 else { return tape.apply(Experts.self, experts).output }
     let inputs = QuantizedExperts.Inputs(experts, float8, monitor: context.monitor)
-    return context.tape.apply(QuantizedExperts.self, inputs).output
+    return tape.apply(QuantizedExperts.self, inputs).output
   }
 
-  /// The same with experts on other ranks: either half of the shared expert is computed while rows travel.
+  /// The same with experts on other ranks: either half of the shared expert is computed while rows travel. Where more
+  /// rows would arrive than there is room for, they go slice by slice, and nothing is hidden.
   private func exchanged(
-    _ x: Variable, _ weights: Variable, _ route: any ExpertRoute, _ context: ForwardContext
+    _ x: Variable, _ weights: Variable, _ indices: Tensor, _ exchange: any ExpertExchange,
+    _ context: ForwardContext
   ) -> [Variable] {
-    let tape = context.tape
+    let (tape, layer) = (context.tape, layer)
+    let slices = exchange.slices(indices, layer: layer)
+    guard slices.count > 1 else {
+      var h: Variable?
+      var beside: [Variable] = []
+      let y = routed(
+        x, weights, exchange.route(indices, layer: layer), context, tape,
+        besideDispatch: { h = shared?.hidden(x, context) },
+        besideCombine: { beside = h.flatMap { h in shared.map { [$0.output(h, context)] } } ?? [] })
+      return [y] + beside
+    }
+    let inputs = TokenSlices.Inputs(x: x, weights: weights, slices: slices) { x, weights, slice, tape in
+      routed(x, weights, exchange.route(indices.rows(slice), layer: layer), context, tape)
+    }
+    let y = tape.apply(TokenSlices.self, inputs).output
+    return [y] + (shared.map { [$0(x, context)] } ?? [])
+  }
+
+  /// To the experts and back.
+  private func routed(
+    _ x: Variable, _ weights: Variable, _ route: any ExpertRoute, _ context: ForwardContext, _ tape: Tape,
+    besideDispatch: () -> Void = {}, besideCombine: () -> Void = {}
+  ) -> Variable {
     // What the experts would quantize travels as codes.
     let dispatched = float8.flatMap { $0.gemms.contains(.fprop) ? $0.dispatched : nil }
     let gradients = float8.flatMap { $0.gemms.contains(.dgrad) ? $0.dispatchedGradients : nil }
     let leaving = tape.apply(
       DispatchStart.self, DispatchStart.Inputs(x: x, weights: weights, route: route, codes: dispatched)
     ).output
-    let h = shared?.hidden(x, context)
+    besideDispatch()
     let (arrived, dispatch) = tape.apply(
       DispatchFinish.self, DispatchFinish.Inputs(underWay: leaving, route: route))
-    let rows = experts(arrived, dispatch.weights, route.plan, context)
+    let rows = experts(arrived, dispatch.weights, route.plan, context, tape)
     let returning = tape.apply(CombineStart.self, CombineStart.Inputs(y: rows, route: route)).output
-    let beside = h.flatMap { h in shared.map { $0.output(h, context) } }
-    let y = tape.apply(
+    besideCombine()
+    return tape.apply(
       CombineFinish.self, CombineFinish.Inputs(underWay: returning, route: route, codes: gradients)
     ).output
-    return [y] + (beside.map { [$0] } ?? [])
   }
 }
 

@@ -1,5 +1,5 @@
 internal import Communication
-package import Tensors
+internal import Tensors
 
 /// Rows on their way between the ranks of a group: what was posted, and is to be waited for.
 struct Transfer {
@@ -14,49 +14,47 @@ struct Transfer {
     (self.group, self.purpose, self.leaving, self.arriving) = (group, purpose, leaving, arriving)
   }
 
-  /// Starts to send rows, and to receive those of the others into `target`. Both live until the requests are done.
+  /// Starts to send rows, and to receive those of the others into `target`, which lives until the requests are done.
   ///
-  /// Receives are posted first, and each rank begins with its next neighbour: no rank is everyone's first.
-  mutating func start(_ rows: Tensor, into target: Tensor) {
+  /// Receives are posted first, and each rank begins with its next neighbour: no rank is everyone's first. What leaves
+  /// for one rank travels while the rows for the next are brought together.
+  /// - Parameter index: `[S]` int32, the rows that leave, by rank; nil: all, as they lie, until the requests are done.
+  mutating func start(_ rows: Tensor, gathering index: Tensor? = nil, into target: Tensor) {
     let (rank, size, tag) = (group.rank, group.size, arrays)
+    let own = leaving[rank]..<leaving[rank + 1]
     arrays += 1
+    let others = index.map { Tensor([$0.count - own.count, rows.columns], rows.dtype, on: rows.device) }
     do {
       for step in 1..<max(size, 1) {
         let peer = (rank + size - step) % size
         requests.append(
           try group.receive(
-            target.bytes(arriving[peer]..<arriving[peer + 1]), from: peer, tag: tag, owner: target.storage,
-            purpose))
+            target.rows(arriving[peer]..<arriving[peer + 1]).buffer, from: peer, tag: tag,
+            owner: target.storage, purpose))
       }
       for step in 1..<max(size, 1) {
         let peer = (rank + step) % size
+        let range = leaving[peer]..<leaving[peer + 1]
+        let source: Tensor
+        if let index, let others {
+          let place = range.lowerBound - (peer > rank ? own.count : 0)
+          source = others.rows(place..<place + range.count)
+          gatherRows(rows, index.view(at: range.lowerBound, [range.count]), into: source)
+        } else {
+          source = rows.rows(range)
+        }
         requests.append(
           try group.send(
-            UnsafeRawBufferPointer(rows.bytes(leaving[peer]..<leaving[peer + 1])), to: peer, tag: tag,
-            owner: rows.storage, purpose))
+            UnsafeRawBufferPointer(source.buffer), to: peer, tag: tag, owner: source.storage, purpose))
       }
     } catch {
       group.endJob(error)
     }
-    target.bytes(arriving[rank]..<arriving[rank + 1]).copyMemory(
-      from: UnsafeRawBufferPointer(rows.bytes(leaving[rank]..<leaving[rank + 1])))
-  }
-}
-
-extension Tensor {
-  /// The memory of all elements.
-  package var buffer: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(start: pointer, count: byteCount) }
-
-  /// Copies elements of the same type and number.
-  package func copy(_ source: Tensor) {
-    precondition(source.dtype == dtype && source.count == count, "\(source.shape) into \(shape)")
-    buffer.copyMemory(from: UnsafeRawBufferPointer(source.buffer))
-  }
-
-  /// The memory of some rows.
-  func bytes(_ rows: Range<Int>) -> UnsafeMutableRawBufferPointer {
-    let rowBytes = columns * dtype.byteCount
-    return UnsafeMutableRawBufferPointer(
-      start: pointer + rows.lowerBound * rowBytes, count: rows.count * rowBytes)
+    let arrived = target.rows(arriving[rank]..<arriving[rank + 1])
+    if let index {
+      gatherRows(rows, index.view(at: own.lowerBound, [own.count]), into: arrived)
+    } else {
+      arrived.copy(rows.rows(own))
+    }
   }
 }

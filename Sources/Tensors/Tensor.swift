@@ -62,6 +62,22 @@ package struct Tensor {
       storage: storage, byteOffset: byteOffset + offset * dtype.byteCount, shape: shape, dtype: dtype)
   }
 
+  /// A view of some rows.
+  package func rows(_ range: Range<Int>) -> Tensor {
+    view(at: range.lowerBound * columns, [range.count, columns])
+  }
+
+  /// The memory of all elements.
+  package var buffer: UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: pointer, count: byteCount)
+  }
+
+  /// Copies elements of the same type and number.
+  package func copy(_ source: Tensor) {
+    precondition(source.dtype == dtype && source.count == count, "\(source.shape) into \(shape)")
+    buffer.copyMemory(from: UnsafeRawBufferPointer(source.buffer))
+  }
+
   /// Typed access to the elements.
   package func elements<Scalar: TensorScalar>(_: Scalar.Type = Scalar.self) -> UnsafeMutableBufferPointer<
     Scalar

@@ -2,6 +2,7 @@ package import Autograd
 internal import Communication
 package import Model
 package import Optimization
+internal import Parallel
 package import Tensors
 
 // How the sections of a configuration become the settings of the parts that they configure.
@@ -82,9 +83,37 @@ extension RunConfiguration {
     let expert = parallel.expert ?? (1...data).last(where: divides) ?? 1
     var faults = ProcessGrid.faults(ranks: ranks, pipeline: 1, data: data, expert: expert)
     if let fault = faultOfBatch(dataRanks: data) { faults.append(fault) }
+    let least = TokenSlicing.leastLimit(tokens: microBatchTokens, ranks: expert)
+    if let rows = parallel.exchangeRows, rows < least {
+      faults.append(
+        "parallel.exchange_rows (\(rows)) must be at least \(least): micro-batches of \(microBatchTokens) tokens on "
+          + "\(expert) ranks are cut into \(TokenSlicing.most) slices at most")
+    }
     guard faults.isEmpty else { throw .grid(faults: faults) }
-    guard let world, ranks > 1 else { return nil }
-    return try ProcessGrid(world: world, data: data, expert: expert)
+    let grid =
+      if let world, ranks > 1 {
+        try ProcessGrid(world: world, data: data, expert: expert)
+      } else {
+        nil as ProcessGrid?
+      }
+    if parallel.exchange == .twoLevel, let fault = ExchangePath.fault(nodes: grid?.expertRanks.nodes ?? [0]) {
+      throw .grid(faults: ["parallel.exchange is two_level, but \(fault); set it to auto"])
+    }
+    return grid
+  }
+}
+
+extension RunConfiguration {
+  /// Tokens of a micro-batch.
+  package var microBatchTokens: Int { training.microBatchSize * training.sequenceLength }
+
+  /// Rows that may arrive at a rank at once; nil where no more can come.
+  ///
+  /// If it is not given, twice what comes where all ranks get as many and each token's experts are on different ranks.
+  func rowLimit(expertRanks: Int, model: ModelConfiguration) -> Int? {
+    let usual = microBatchTokens * min(model.numExpertsPerTok, expertRanks)
+    let limit = parallel.exchangeRows ?? 2 * usual
+    return limit < microBatchTokens * expertRanks ? limit : nil
   }
 }
 
@@ -93,6 +122,18 @@ extension ParallelSection.Gradients {
     switch self {
     case .float32: .float32
     case .bfloat16: .bfloat16
+    }
+  }
+}
+
+extension ParallelSection.Exchange {
+  /// - Parameter nodes: of the ranks that share experts.
+  func isTwoLevel(on nodes: [Int]) -> Bool {
+    switch self {
+    case .oneLevel: false
+    case .twoLevel: true
+    // With one rank on each node the second level would only copy.
+    case .auto: ExchangePath.fault(nodes: nodes) == nil && Set(nodes).count < nodes.count
     }
   }
 }

@@ -67,8 +67,12 @@ package final class Trainer {
       shape, compute: configuration.precision.mode.dtype, float8: Float8Policy(configuration.precision),
       packedFor: configuration.training.packedWeights.layouts, share: grid?.share ?? .all, on: device)
     let section = configuration.parallel
-    let (gradients, overlaps): (Payload, Bool) = (section.gradients.payload, section.overlap)
-    ranks = grid.map { [model] in TrainingRanks($0, model, gradients: gradients, overlaps: overlaps) }
+    let rowLimit = grid.flatMap { configuration.rowLimit(expertRanks: $0.expert, model: shape) }
+    ranks = grid.map { [model] grid in
+      TrainingRanks(
+        grid, model, gradients: section.gradients.payload, overlaps: section.overlap,
+        isTwoLevel: section.exchange.isTwoLevel(on: grid.expertRanks.nodes), rowLimit: rowLimit)
+    }
     optimizer = Optimizer(
       model.slots(owned: ranks?.shards.owned), AdamWSettings(configuration.optimizer),
       moments: configuration.optimizer.moments == .float32 ? .float32 : .bfloat16)

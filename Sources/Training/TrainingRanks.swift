@@ -12,12 +12,26 @@ package struct TrainingRanks {
   /// For a forward pass beside a backward pass; nil where nothing would be hidden by that, or nobody asked for it.
   package let strands: Strands?
   private let experts: Int
+  private let path: ExchangePath
+  private let rowLimit: Int?
   private let waiter: Waiter
 
-  /// - Parameter overlaps: whether a micro-batch goes forward while the one before it goes backward.
-  package init(_ grid: ProcessGrid, _ model: DeepSeek, gradients: Payload, overlaps: Bool) {
-    strands = overlaps && grid.expert > 1 ? Strands() : nil
-    waiter = Waiter(strands)
+  /// - Parameters:
+  ///   - overlaps: whether a micro-batch goes forward while the one before it goes backward.
+  ///   - isTwoLevel: whether a token goes once to a node, and on from there.
+  ///   - rowLimit: rows of tokens that may arrive at a rank at once; nil: however many there are.
+  package init(
+    _ grid: ProcessGrid, _ model: DeepSeek, gradients: Payload, overlaps: Bool, isTwoLevel: Bool,
+    rowLimit: Int?
+  ) {
+    let strands = overlaps && grid.expert > 1 ? Strands() : nil
+    let waiter = Waiter(strands)
+    (self.strands, self.waiter) = (strands, waiter)
+    self.rowLimit = rowLimit
+    path =
+      isTwoLevel
+      ? waiter.endingJob(grid.world) { () throws(CommunicationError) in try .twoLevel(grid.expertRanks) }
+      : .oneLevel(grid.expertRanks)
     self.grid = grid
     experts = model.configuration.nRoutedExperts
     shards = ShardedParameters(
@@ -27,7 +41,8 @@ package struct TrainingRanks {
   /// nil where each rank holds all experts.
   package func exchange(microBatch: Int) -> (any ExpertExchange)? {
     guard grid.expert > 1 else { return nil }
-    return OneLevelExchange(grid.expertRanks, experts: experts, microBatch: microBatch, waiter: waiter)
+    return RankExchange(
+      path, experts: experts, limit: rowLimit, microBatch: microBatch, waiter: waiter)
   }
 
   package func sum(_ values: [Int]) -> [Int] {

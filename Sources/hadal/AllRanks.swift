@@ -7,7 +7,12 @@ internal import Training
 func onAllRanks(
   _ configuration: RunConfiguration, _ body: (Communicator) throws -> Void
 ) throws {
-  let world = try World.open(.init(timeout: configuration.communication.timeout))
+  try onAllRanks(.init(timeout: configuration.communication.timeout), body)
+}
+
+/// The same for a command without a configuration.
+func onAllRanks(_ settings: World.Settings, _ body: (Communicator) throws -> Void) throws {
+  let world = try World.open(settings)
   guard world.communicator.size > 1 else {
     try body(world.communicator)
     return try world.close()

@@ -44,6 +44,12 @@ struct BenchTests {
     ("head", 320, 32),
   ]
 
+  /// Between ranks: one alone has nothing to exchange.
+  @Test func exchangeTakesSeveralRanks() throws {
+    try Refusal("one rank", ["bench", "exchange"], says: "ranks", "mpirun.sh -n 2 bench exchange")
+      .check(try Workbench())
+  }
+
   @Test(arguments: ["float32", "bfloat16"])
   func everyProductOfTheModelIsMeasured(precision: String) throws {
     let settings = ["--set", "model.q_lora_rank=24", "--set", "precision.mode=\(precision)"]

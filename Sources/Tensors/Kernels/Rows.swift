@@ -3,10 +3,20 @@ internal import CKernels
 /// `y[i] = x[index[i]]`, row by row, zeros where the index is -1. The indices were checked by who made them.
 package func gatherRows(_ x: Tensor, _ index: Tensor) -> Tensor {
   let y = Tensor([index.count, x.columns], x.dtype, on: x.device)
+  gatherRows(x, index, into: y)
+  return y
+}
+
+/// The same into memory that is there.
+package func gatherRows(_ x: Tensor, _ index: Tensor, into y: Tensor) {
+  precondition(
+    y.dtype == x.dtype && y.count == index.count * x.columns,
+    "\(index.count) rows of \(x.shape) \(x.dtype) into \(y.shape) \(y.dtype)")
   // Rows are moved, not read: codes in pairs.
   let (unit, width) = (x.dtype.byteCount == 4 ? DType.float32 : .bfloat16, x.columns)
   let units = width * x.dtype.byteCount / unit.byteCount
-  precondition(units * unit.byteCount == width * x.dtype.byteCount, "rows of \(width) \(x.dtype): an odd number")
+  precondition(
+    units * unit.byteCount == width * x.dtype.byteCount, "rows of \(width) \(x.dtype): an odd number")
   let kernel = x.device.typed(unit).gather_rows!
   let indices = index.elements(Int32.self).baseAddress
   x.device.measured("gather rows", bytes: 2 * y.byteCount + index.byteCount) {
@@ -14,7 +24,6 @@ package func gatherRows(_ x: Tensor, _ index: Tensor) -> Tensor {
       kernel(x.pointer, indices! + range.lowerBound, y.row(range.lowerBound), range.count, units)
     }
   }
-  return y
 }
 
 /// `y[t] = Σ_k x[position[t, k]]` over the positions that are not -1; sums in float32.

@@ -39,11 +39,21 @@ package struct ParallelSection: Sendable, Hashable {
   /// Whether a micro-batch goes forward while the one before it goes backward.
   package var overlap = true
   package var gradients = Gradients.float32
+  package var exchange = Exchange.auto
+  /// nil for twice what comes where all ranks get as many.
+  package var exchangeRows: Int?
 
   package init() {}
 
   /// What gradients travel as; they are summed in float32.
   package enum Gradients: String, Sendable, CaseIterable { case float32, bfloat16 }
+
+  /// How tokens reach experts on other nodes.
+  package enum Exchange: String, Sendable, CaseIterable {
+    case auto
+    case oneLevel = "one_level"
+    case twoLevel = "two_level"
+  }
 
   static let schema = Schema<ParallelSection>(
     initial: ParallelSection(),
@@ -57,9 +67,19 @@ package struct ParallelSection: Sendable, Hashable {
       .init(
         "overlap", \.overlap, .bool,
         "with experts on several ranks, a micro-batch goes forward while the one before it goes backward, and the "
-          + "computation of one hides the messages of the other; the bits are the same, memory is that of two"),
+          + "computation of one hides the messages of the other; the bits are the same, memory is that of two"
+      ),
       .init(
         "gradients", \.gradients, .choice(Gradients.self), "what gradients travel as; sums are in float32"),
+      .init(
+        "exchange", \.exchange, .choice(Exchange.self),
+        "how tokens reach experts: one_level, straight to each rank; two_level, once to each node and on from there; "
+          + "auto: two_level where the ranks that share experts are on several nodes, as many on each"),
+      .init(
+        "exchange_rows", \.exchangeRows, ValueKind<Int>.integer(1...).optional("auto"),
+        "rows of tokens that may arrive at a rank at once: where experts are chosen so unevenly that more would, a "
+          + "micro-batch goes in slices and is sent again for its gradients; auto: twice min(num_experts_per_tok, "
+          + "expert) × its tokens"),
     ],
     rules: [
       .init("expert", "data") {

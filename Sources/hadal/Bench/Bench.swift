@@ -7,7 +7,8 @@ internal import Training
 /// `hadal bench`: what this machine reaches, and what it could.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measures this machine: matrix products, attention, memory, a whole training step.",
+    abstract:
+      "Measures this machine: matrix products, attention, memory, expert exchange, a whole training step.",
     discussion: """
       Results are checked before they are timed: a wrong one is named, and ends the command with exit code 1. \
       Times are medians of at least 7 runs. A ceiling is what a loop that does nothing else reaches on this \
@@ -17,7 +18,8 @@ struct Bench: ParsableCommand {
       last one takes no times: it studies what FP8 products lose when their sums keep few bits.
       """,
     subcommands: [
-      BenchGEMM.self, BenchAttention.self, BenchMemory.self, BenchStep.self, BenchAccumulation.self,
+      BenchGEMM.self, BenchAttention.self, BenchMemory.self, BenchExchange.self, BenchStep.self,
+      BenchAccumulation.self,
     ])
 }
 
@@ -42,9 +44,6 @@ extension RunConfiguration {
     return try model.resolved(
       tokenizerVocabSize: tokens?.vocabularySize, endOfText: tokens?.endOfText)
   }
-
-  /// Tokens of a micro-batch.
-  var microBatchTokens: Int { training.microBatchSize * training.sequenceLength }
 }
 
 /// A report as one JSON object; keys with underscores, sorted.
