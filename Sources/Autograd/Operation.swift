@@ -91,7 +91,8 @@ package enum RowsOutput: OperationOutput {
 package var allOperations: [any Operation.Type] {
   [
     CombineFinish.self, CombineStart.self, Concatenation.self, CrossEntropyHead.self, DispatchFinish.self,
-    DispatchStart.self, Embedding.self, Experts.self, LatentAttention.self, Linear.self, QuantizedExperts.self, QuantizedLinear.self, RMSNorm.self,
-    ResidualNorm.self, RowMask.self, Router.self, Split.self, SwiGLU.self, TokenSlices.self,
+    DispatchStart.self, Embedding.self, Experts.self, LatentAttention.self, Linear.self,
+    QuantizedExperts.self, QuantizedLinear.self, RMSNorm.self, ResidualNorm.self, RowMask.self, Router.self,
+    Split.self, SwiGLU.self, TokenSlices.self,
   ]
 }

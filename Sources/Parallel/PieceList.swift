@@ -54,9 +54,8 @@ package struct PieceList {
 
   private static func line(_ piece: TensorPiece) -> String {
     let shape = piece.shape.map(String.init).joined(separator: ",")
-    return [
-      piece.name, piece.tensor.dtype.rawValue, shape, "\(piece.range.lowerBound)", "\(piece.range.upperBound)",
-    ].joined(separator: "\t")
+    let range = ["\(piece.range.lowerBound)", "\(piece.range.upperBound)"]
+    return ([piece.name, piece.tensor.dtype.rawValue, shape] + range).joined(separator: "\t")
   }
 
   private static func parse(_ line: Substring) -> (Record, Range<Int>) {
@@ -84,7 +83,8 @@ package struct PieceList {
       }
       ask(place.rank, for: index)
       waiter.endingJob(world) { () throws(CommunicationError) in
-        try world.receive(part.buffer, from: place.rank, tag: Self.answer, owner: part.storage, purpose).wait()
+        let (buffer, tag) = (part.buffer, Self.answer)
+        try world.receive(buffer, from: place.rank, tag: tag, owner: part.storage, purpose).wait()
       }
     }
     return target

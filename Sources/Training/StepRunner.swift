@@ -129,7 +129,8 @@ package struct StepRunner {
   }
 
   private func context(
-    _ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int, microBatch: Int, _ monitor: Float8Monitor? = nil
+    _ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int, microBatch: Int,
+    _ monitor: Float8Monitor? = nil
   ) -> ForwardContext {
     var balance = balance
     balance.sequences = batch.sequences

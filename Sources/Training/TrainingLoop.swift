@@ -24,7 +24,7 @@ extension Trainer {
   package func run(_ recorder: RunRecorder?, stop: borrowing StopSignal) throws -> RunSummary {
     var summary = RunSummary(state: state)
     let total = configuration.totalSteps(dataRanks: dataRanks)
-    notes.forEach { recorder?.note($0) }
+    for note in notes { recorder?.note(note) }
     if state.step >= total {
       recorder?.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
     }

@@ -141,7 +141,8 @@ extension Trainer {
   func cause(_ step: SummedStep) -> NonFiniteCause {
     let weight = model.namedTensors.first { $0.tensor.firstNonFinite() != nil }.map { "weight \($0.name)" }
     // Ranks look through their batches together, whoever has found what.
-    let activation = weight == nil || ranks != nil ? runner.firstNonFiniteActivation(batches(step.samples)) : nil
+    let looksOn = weight == nil || ranks != nil
+    let activation = looksOn ? runner.firstNonFiniteActivation(batches(step.samples)) : nil
     let gradient = optimizer.firstNonFiniteGradient().map { "gradient of \($0)" }
     let tensor =
       if let ranks {

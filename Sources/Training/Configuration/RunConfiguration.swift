@@ -125,7 +125,8 @@ extension RunConfiguration {
     let multiple = training.microBatchSize * dataRanks
     let sizes = [training.globalBatchSize.from, training.globalBatchSize.to]
     guard let size = sizes.first(where: { !$0.isMultiple(of: multiple) }) else { return nil }
-    return "training.global_batch_size (\(size)) must be a multiple of training.micro_batch_size × data ranks "
+    return
+      "training.global_batch_size (\(size)) must be a multiple of training.micro_batch_size × data ranks "
       + "(\(training.microBatchSize) × \(dataRanks))"
   }
 }

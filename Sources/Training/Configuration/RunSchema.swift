@@ -16,7 +16,8 @@ extension RunConfiguration {
       .init(
         "parallel", \.parallel, .section(ParallelSection.schema), "How the work is divided among ranks."),
       .init(
-        "communication", \.communication, .section(CommunicationSection.schema), "How ranks wait for each other."),
+        "communication", \.communication, .section(CommunicationSection.schema),
+        "How ranks wait for each other."),
       .init("checkpoint", \.checkpoint, .section(CheckpointSection.schema), "When the run is saved."),
       .init("evaluation", \.evaluation, .section(EvaluationSection.schema), "When held-out data is tried."),
       .init("logging", \.logging, .section(LoggingSection.schema), "How often progress is shown."),

@@ -63,7 +63,8 @@ let smallRun = """
       "training.global_batch_size={from: 4, to: 8, over_tokens: 64K}", "training.recompute=[norms, swiglu]",
       "training.bias_update_speed=0.01", "training.threads=3", "optimizer.beta2=0.99",
       "learning_rate.phases=[{shape: linear, to: 1e-3, until_step: 5}, {shape: cosine, to: 1e-4}]",
-      "precision.mode=float32", "parallel={pipeline: 1, data: 2, expert: 2}", "communication.timeout=5", "checkpoint.every=null",
+      "precision.mode=float32", "parallel={pipeline: 1, data: 2, expert: 2}", "communication.timeout=5",
+      "checkpoint.every=null",
       "checkpoint.directory=\"true\"",
       "evaluation.every=5", "evaluation.max_tokens=100K", "run.name=7",
     ]
