@@ -72,7 +72,9 @@ package struct MixtureOfExperts {
   ) -> Variable {
     let experts = Experts.Inputs(x: x, weights: weights, plan: plan, gateUp: gateUp, down: down)
     guard let float8 else { return tape.apply(Experts.self, experts).output }
-    let inputs = QuantizedExperts.Inputs(experts, float8, monitor: context.monitor)
+    // A pass that does not record comes again in backward, and is counted there.
+    let monitor = tape.isRecording ? context.monitor : nil
+    let inputs = QuantizedExperts.Inputs(experts, float8, monitor: monitor)
     return tape.apply(QuantizedExperts.self, inputs).output
   }
 
@@ -116,6 +118,8 @@ package struct MixtureOfExperts {
       DispatchFinish.self, DispatchFinish.Inputs(underWay: leaving, route: route))
     let rows = experts(arrived, dispatch.weights, route.plan, context, tape)
     let returning = tape.apply(CombineStart.self, CombineStart.Inputs(y: rows, route: route)).output
+    // What is sent keeps its memory itself, and backward does not read it.
+    if tape.isRecording { rows.forget() }
     besideCombine()
     return tape.apply(
       CombineFinish.self, CombineFinish.Inputs(underWay: returning, route: route, codes: gradients)

@@ -112,7 +112,9 @@ extension RunConfiguration {
   /// If it is not given, twice what comes where all ranks get as many and each token's experts are on different ranks.
   func rowLimit(expertRanks: Int, model: ModelConfiguration) -> Int? {
     let usual = microBatchTokens * min(model.numExpertsPerTok, expertRanks)
-    let limit = parallel.exchangeRows ?? 2 * usual
+    // Never below what slices can be cut to.
+    let least = TokenSlicing.leastLimit(tokens: microBatchTokens, ranks: expertRanks)
+    let limit = parallel.exchangeRows ?? max(2 * usual, least)
     return limit < microBatchTokens * expertRanks ? limit : nil
   }
 }

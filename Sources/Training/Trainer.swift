@@ -96,6 +96,13 @@ package final class Trainer {
 
   private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {
     notes += start.rejected.map { "passed over a damaged checkpoint: \($0)" }
+    if let places = ranks?.texts(start.checkpoint.map { "step \($0.manifest.step) of \($0.path)" } ?? "none"),
+      let other = places.first(where: { $0 != places[0] })
+    {
+      throw TrainingError.cannotResume(
+        "ranks do not see the same checkpoint to go on from (\(places[0]); \(other)): do all nodes have the "
+          + "directory, and is it as new on all of them?")
+    }
     guard let checkpoint = start.checkpoint else {
       initialize()
       return

@@ -45,6 +45,7 @@ package struct TrainingRanks {
       path, experts: experts, limit: rowLimit, microBatch: microBatch, waiter: waiter)
   }
 
+  /// Of each number the sum over the data-parallel ranks.
   package func sum(_ values: [Int]) -> [Int] {
     waiter.endingJob(grid.world) { () throws(CommunicationError) in
       try grid.dataRanks.allReduce(values, .sum)
@@ -64,13 +65,16 @@ package struct TrainingRanks {
     return Set(counts.indices.filter { counts[$0] > 0 })
   }
 
-  /// The first of the ranks' texts that is one.
-  package func first(_ text: String?) -> String? {
+  /// What each rank says.
+  func texts(_ own: String) -> [String] {
     let texts = waiter.endingJob(grid.world) { () throws(CommunicationError) in
-      try grid.world.allGather(Array((text ?? "").utf8))
+      try grid.world.allGather(Array(own.utf8))
     }
-    return texts.first { !$0.isEmpty }.map { String(decoding: $0, as: UTF8.self) }
+    return texts.map { String(decoding: $0, as: UTF8.self) }
   }
+
+  /// The first of the ranks' texts that is one.
+  func first(_ text: String?) -> String? { texts(text ?? "").first { !$0.isEmpty } }
 
   /// Adds up what the ranks' micro-batches came to.
   func sum(_ sums: inout StepSums) {
