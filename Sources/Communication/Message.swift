@@ -26,10 +26,8 @@ struct Message: Transfer {
     _ bytes: UnsafeRawBufferPointer, to address: Address, _ description: MessageDescription,
     of endpoint: Endpoint
   ) throws(CommunicationError) -> Message {
-    var chunks: [Chunk] = []
-    for range in ranges(of: bytes.count, largest: endpoint.largestChunk) {
-      let chunk = UnsafeRawBufferPointer(rebasing: bytes[range])
-      chunks.append(Chunk(ticket: try endpoint.transport.send(chunk, to: address), bytes: range.count))
+    let chunks = try chunks(of: bytes.count, endpoint) { (range) throws(CommunicationError) in
+      try endpoint.transport.send(UnsafeRawBufferPointer(rebasing: bytes[range]), to: address)
     }
     if address.peer != endpoint.transport.rank {
       let isNear = endpoint.nodes[address.peer] == endpoint.nodes[endpoint.transport.rank]
@@ -42,16 +40,23 @@ struct Message: Transfer {
     _ bytes: UnsafeMutableRawBufferPointer, from address: Address, _ description: MessageDescription,
     of endpoint: Endpoint
   ) throws(CommunicationError) -> Message {
-    var chunks: [Chunk] = []
-    for range in ranges(of: bytes.count, largest: endpoint.largestChunk) {
-      let chunk = UnsafeMutableRawBufferPointer(rebasing: bytes[range])
-      chunks.append(Chunk(ticket: try endpoint.transport.receive(chunk, from: address), bytes: range.count))
+    let chunks = try chunks(of: bytes.count, endpoint) { (range) throws(CommunicationError) in
+      try endpoint.transport.receive(UnsafeMutableRawBufferPointer(rebasing: bytes[range]), from: address)
     }
     return Message(description: description, chunks: chunks)
   }
 
-  private static func ranges(of length: Int, largest: Int) -> [Range<Int>] {
-    (0...length / largest).map { $0 * largest..<min(length, ($0 + 1) * largest) }
+  /// Starts each chunk of a message.
+  private static func chunks(
+    of length: Int, _ endpoint: Endpoint, _ start: (Range<Int>) throws(CommunicationError) -> Ticket
+  ) throws(CommunicationError) -> [Chunk] {
+    var chunks: [Chunk] = []
+    let largest = endpoint.largestChunk
+    for number in 0...length / largest {
+      let range = number * largest..<min(length, (number + 1) * largest)
+      chunks.append(Chunk(ticket: try start(range), bytes: range.count))
+    }
+    return chunks
   }
 
   mutating func advance(_ transport: any Transport) throws(CommunicationError) -> Bool {

@@ -5,42 +5,28 @@ package enum Reduction: Hashable, Sendable {
   case minimum
   /// 1 where no rank has 0, else 0.
   case and
+
+  fileprivate func combine<Number: Comparable & Numeric>(_ a: Number, _ b: Number) -> Number {
+    switch self {
+    case .sum: a + b
+    case .maximum: Self.notANumber(a, b) ?? max(a, b)
+    case .minimum: Self.notANumber(a, b) ?? min(a, b)
+    case .and: a != 0 && b != 0 ? 1 : 0
+    }
+  }
+
+  /// A NaN is the news that matters: it must not lose against a number.
+  private static func notANumber<Number: Equatable>(_ a: Number, _ b: Number) -> Number? {
+    a != a ? a : b != b ? b : nil
+  }
 }
 
 /// Collectives of few numbers.
 extension Communicator {
   /// Combines the numbers of all ranks, place by place. Every rank has the same bits: the sum is formed on one rank,
   /// in the order of ranks.
-  package func allReduce(
-    _ values: [Double], _ reduction: Reduction, _ purpose: Purpose = Purpose("reduction", .control)
-  ) throws(CommunicationError) -> [Double] {
-    try allReduce(values, purpose) { a, b in
-      switch reduction {
-      case .sum: a + b
-      // A NaN is the news that matters: it must not lose against a number.
-      case .maximum: a.isNaN || b.isNaN ? .nan : max(a, b)
-      case .minimum: a.isNaN || b.isNaN ? .nan : min(a, b)
-      case .and: a != 0 && b != 0 ? 1 : 0
-      }
-    }
-  }
-
-  /// Combines the numbers of all ranks, place by place.
-  package func allReduce(
-    _ values: [Int], _ reduction: Reduction, _ purpose: Purpose = Purpose("reduction", .control)
-  ) throws(CommunicationError) -> [Int] {
-    try allReduce(values, purpose) { a, b in
-      switch reduction {
-      case .sum: a + b
-      case .maximum: max(a, b)
-      case .minimum: min(a, b)
-      case .and: a != 0 && b != 0 ? 1 : 0
-      }
-    }
-  }
-
-  private func allReduce<Number: BitwiseCopyable>(
-    _ values: [Number], _ purpose: Purpose, _ combine: (Number, Number) -> Number
+  package func allReduce<Number: BitwiseCopyable & Comparable & Numeric>(
+    _ values: [Number], _ reduction: Reduction, _ purpose: Purpose = Purpose("reduction", .control)
   ) throws(CommunicationError) -> [Number] {
     let bytes = values.count * MemoryLayout<Number>.stride
     let own = Buffer(values)
@@ -53,7 +39,9 @@ extension Communicator {
     var result = values
     if rank == 0 {
       for place in values.indices {
-        result[place] = (1..<size).reduce(numbers[place]) { combine($0, numbers[$1 * values.count + place]) }
+        result[place] = (1..<size).reduce(numbers[place]) {
+          reduction.combine($0, numbers[$1 * values.count + place])
+        }
       }
     }
     return try broadcast(result, from: 0, purpose)

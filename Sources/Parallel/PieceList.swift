@@ -21,6 +21,8 @@ package struct PieceList {
 
   /// In the order of their names.
   package let records: [Record]
+  /// The places of the records, by name.
+  private let indices: [String: Int]
   private let places: [String: [Place]]
   private let own: [String: [TensorPiece]]
   private let world: Communicator?
@@ -48,7 +50,9 @@ package struct PieceList {
         if !isKnown { places[record.name, default: []].append(Place(range: range, rank: rank)) }
       }
     }
-    self.records = records.sorted { $0.name < $1.name }
+    let sorted = records.sorted { $0.name < $1.name }
+    indices = Dictionary(uniqueKeysWithValues: sorted.enumerated().map { ($1.name, $0) })
+    self.records = sorted
     self.places = places
   }
 
@@ -69,9 +73,7 @@ package struct PieceList {
 
   /// On rank 0, a tensor: the others, which are in ``serve()``, are asked for the pieces that are not here.
   package func whole(_ name: String, on device: Device) -> Tensor {
-    guard let index = records.firstIndex(where: { $0.name == name }) else {
-      preconditionFailure("no rank holds \(name)")
-    }
+    guard let index = indices[name] else { preconditionFailure("no rank holds \(name)") }
     let record = records[index]
     if let piece = own[name]?.first, piece.isWhole { return piece.tensor.reshaped(record.shape) }
     let target = Tensor(record.shape, record.dtype, on: device)

@@ -108,7 +108,8 @@ package final class ShardedParameters {
         })
     }
     waiter.finish(requests, of: shares[0].group)
-    for share in shares where share.group.size > 1 && share.parameter.declaredFloat8 != nil {
+    // Of a matrix that has left FP8 the parameter itself makes the copy, whoever updates it.
+    for share in shares where share.group.size > 1 && share.parameter.float8 != nil {
       share.parameter.roundedCopy?.convert(from: share.parameter.master)
     }
   }
