@@ -198,7 +198,7 @@ case $bind in
     placement=(--map-by slot --bind-to none)
     say "$ranks rank(s) on $nodes node(s), not bound by Open MPI"
     # Unbound, every rank would start a worker for each core of the node.
-    if [ "$most" -gt 1 ] && [[ $(basename "$program") == hadal && ${1:-} == train ]] &&
+    if [ "$most" -gt 1 ] && [[ $(basename "$program") == hadal && ${1:-} =~ ^(train|verify)$ ]] &&
       [[ " $* " != *training.threads=* ]]; then
       threads=(--set "training.threads=$((cores / most > 1 ? cores / most : 1))")
       say "${threads[1]}, as ranks are not bound"

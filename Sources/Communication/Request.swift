@@ -34,8 +34,9 @@ package final class Request {
     wasAwaited = true
     if try isComplete() { return }
     let start = ContinuousClock.now
+    let kind = transfer.pending.first?.purpose.kind ?? .control
     defer {
-      if !isHidden { endpoint.counters.addExposed(seconds: (ContinuousClock.now - start).inSeconds) }
+      if !isHidden { endpoint.counters.addExposed(kind, seconds: (ContinuousClock.now - start).inSeconds) }
     }
     var nextReport = min(1, endpoint.timeout / 4)
     while try !isComplete() {

@@ -11,8 +11,8 @@ package struct TrafficCounters: Hashable, Sendable {
   package private(set) var withinNode: [MessageKind: Count] = [:]
   /// Sent to ranks of other nodes.
   package private(set) var betweenNodes: [MessageKind: Count] = [:]
-  /// Seconds in waits that nothing was computed in.
-  package private(set) var exposedSeconds = 0.0
+  /// Seconds in waits that nothing was computed in, by what was waited for first.
+  package private(set) var exposed: [MessageKind: Double] = [:]
 
   package init() {}
 
@@ -28,14 +28,17 @@ package struct TrafficCounters: Hashable, Sendable {
     self[keyPath: path][kind, default: Count()].bytes += bytes
   }
 
-  mutating func addExposed(seconds: Double) { exposedSeconds += seconds }
+  /// Seconds in waits that nothing was computed in.
+  package var exposedSeconds: Double { MessageKind.allCases.reduce(0) { $0 + (exposed[$1] ?? 0) } }
+
+  mutating func addExposed(_ kind: MessageKind, seconds: Double) { exposed[kind, default: 0] += seconds }
 
   /// What has been added since `earlier`.
   package func since(_ earlier: TrafficCounters) -> TrafficCounters {
     var difference = TrafficCounters()
     difference.withinNode = Self.subtract(earlier.withinNode, from: withinNode)
     difference.betweenNodes = Self.subtract(earlier.betweenNodes, from: betweenNodes)
-    difference.exposedSeconds = exposedSeconds - earlier.exposedSeconds
+    difference.exposed = exposed.merging(earlier.exposed) { $0 - $1 }
     return difference
   }
 

@@ -29,6 +29,8 @@ package final class ForwardContext {
   package let cache: KeyValueCache?
   /// Sees intermediate results by name (`layer_out.3`); for tests and debugging.
   package let observe: ((String, Tensor) -> Void)?
+  /// Told the number of a segment of ``DeepSeek/segments`` before forward reads its parameters.
+  package var willRead: ((Int) -> Void)?
   /// Told the number of a segment of ``DeepSeek/segments`` once backward has passed it: all that the micro-batch adds
   /// to the gradients of its parameters is added then.
   package var hasPassed: ((Int) -> Void)?
@@ -51,6 +53,7 @@ package final class ForwardContext {
 
   /// Marks where a segment begins.
   func begin(_ segment: Int) {
+    willRead?(segment)
     guard let hasPassed else { return }
     tape.whenPassed { hasPassed(segment) }
   }

@@ -78,7 +78,7 @@ package final class RankRoute: ExpertRoute {
     gather = (hops[last].gather(rows, weights: weights, purpose("combine", .combine)), last)
     // What is computed until `finishGather` hides one hop. With a second strand, which hides the slow hop then, it is
     // the one within the node; without, the slow one.
-    if !waiter.hasStrands { _ = passOn() }
+    if !waiter.isBesideAnother { _ = passOn() }
   }
 
   package func finishGather() -> (rows: Tensor, weights: Tensor?) {

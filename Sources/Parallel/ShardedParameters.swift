@@ -6,8 +6,9 @@ internal import Tensors
 /// ZeRO-1: ranks that hold copies of the same parameters sum their gradients and divide the update.
 ///
 /// Each rank owns an equal run of the elements of every segment of the model: it receives the sum of their gradients,
-/// holds their moments, and sends their new values to the others. Dense parameters are shared by all data-parallel
-/// ranks, those of experts by the ranks that hold the same experts. Sums are in float32 and in the order of the ranks.
+/// holds their moments, and sends their new values to the others, which wait for those of a segment when the next
+/// forward pass comes to it. Dense parameters are shared by all data-parallel ranks, those of experts by the ranks that
+/// hold the same experts. Sums are in float32 and in the order of the ranks.
 /// Source: Rajbhandari et al., arXiv:1910.02054, §5.1; DeepSeek-V3, arXiv:2412.19437, §3.2.
 package final class ShardedParameters {
   /// A parameter, the ranks that hold it, and the first element of each one's part, and the end.
@@ -23,6 +24,8 @@ package final class ShardedParameters {
   private let waiter: Waiter
   /// The segments whose sums are under way, oldest first.
   private var reductions: [[Request]] = []
+  /// Updated elements on their way, by segment.
+  private var gathers: [Int: [Request]] = [:]
 
   /// Segments under way at most: more would hide no more, and each takes the memory of its gradients again.
   private static let depth = 2
@@ -94,25 +97,40 @@ package final class ShardedParameters {
     waiter.finish(reductions.removeFirst(), of: shares[0].group)
   }
 
-  /// Brings the updated elements to all ranks that hold a copy, in the type that operations read.
-  package func gather() {
-    var requests: [Request] = []
-    for share in shares where share.group.size > 1 {
-      let target = share.parameter.gathered
-      let bytes = target.dtype.byteCount
-      requests.append(
-        waiter.endingJob(share.group) { () throws(CommunicationError) in
+  /// Begins to bring the updated elements to all ranks that hold a copy, in the type that operations read. Nothing may
+  /// read a parameter of a segment before ``finishGather(segment:)``.
+  package func startGather() {
+    precondition(gathers.isEmpty, "a second gather before the first is over")
+    for (segment, indices) in segments.enumerated() {
+      gathers[segment] = indices.compactMap { index in
+        let share = shares[index]
+        guard share.group.size > 1 else { return nil }
+        let target = share.parameter.gathered
+        let bytes = target.dtype.byteCount
+        return waiter.endingJob(share.group) { () throws(CommunicationError) in
           try share.group.allGather(
             target.buffer, offsets: share.offsets.map { $0 * bytes }, owner: target.storage,
             Purpose("updated \(share.parameter.name)", .parameters))
-        })
-    }
-    waiter.finish(requests, of: shares[0].group)
-    // Of a matrix that has left FP8 the parameter itself makes the copy, whoever updates it.
-    for share in shares where share.group.size > 1 && share.parameter.float8 != nil {
-      share.parameter.roundedCopy?.convert(from: share.parameter.master)
+        }
+      }
     }
   }
+
+  /// Waits for the updated elements of a segment, and brings up to date what is made from them; once is enough.
+  package func finishGather(segment: Int) {
+    guard let requests = gathers.removeValue(forKey: segment) else { return }
+    waiter.finish(requests, of: shares[0].group)
+    for share in shares[segments[segment]] {
+      // Of a matrix that has left FP8 the parameter itself makes the copy, whoever updates it.
+      if share.group.size > 1, share.parameter.float8 != nil {
+        share.parameter.roundedCopy?.convert(from: share.parameter.master)
+      }
+      share.parameter.numbersDidChange()
+    }
+  }
+
+  /// The same for all segments: for whoever reads parameters otherwise than in the order of a forward pass.
+  package func finishGathers() { for segment in segments.indices { finishGather(segment: segment) } }
 }
 
 extension Parameter {

@@ -15,6 +15,9 @@ package final class Strands {
 
   package init() {}
 
+  /// Whether the other strand has begun and has not ended.
+  var areTwo: Bool { holder != nil }
+
   /// Runs both to their ends, the first one first, on this thread; the other one on a thread that may run on the same
   /// processors.
   package func run(_ first: () -> Void, beside second: () -> Void) {

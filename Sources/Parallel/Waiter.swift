@@ -9,7 +9,7 @@ package final class Waiter {
   package init(_ strands: Strands? = nil) { self.strands = strands }
 
   /// Whether another strand computes while this one waits.
-  var hasStrands: Bool { strands != nil }
+  var isBesideAnother: Bool { strands?.areTwo ?? false }
 
   /// Waits for what other work may hide: the other strand, if there is one, computes first.
   func finishHidden(_ requests: [Request], of group: Communicator) {

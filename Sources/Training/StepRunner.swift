@@ -55,7 +55,10 @@ package struct StepRunner {
   package func run(
     _ batches: some Collection<MicroBatch>, multiTokenWeight: Double, monitor: Float8Monitor? = nil
   ) -> StepSums {
-    if let monitor { model.countWeights(monitor) }
+    if let monitor {
+      ranks?.shards.finishGathers()
+      model.countWeights(monitor)
+    }
     let depths = model.predictors.count
     // Counted over the whole batch before the first micro-batch: accumulation must not change the gradient.
     var valid = Array(repeating: 0, count: depths + 1)
@@ -73,7 +76,12 @@ package struct StepRunner {
     var owed: (() -> Void)?
     for (index, batch) in batches.enumerated() {
       let context = context(batch, Tape(on: model.device), globalSequences, microBatch: index, monitor)
-      if let ranks, index == batches.count - 1 { context.hasPassed = ranks.shards.reduce }
+      if let shards = ranks?.shards {
+        // The last update is on its way while the first micro-batch begins, and sums are on theirs while the last one
+        // ends.
+        if index == 0 { context.willRead = shards.finishGather }
+        if index == batches.count - 1 { context.hasPassed = shards.reduce }
+      }
       var roots: [Variable] = []
       let forward = {
         let losses: LossSums

@@ -52,6 +52,7 @@ extension Trainer {
       }
       if isDue(configuration.checkpoint.every) { summary.checkpoint = try save(recorder) }
     }
+    settle()
     if configuration.checkpoint.onExit, lastSave.step != state.step {
       summary.checkpoint = try save(recorder)
     }
@@ -101,6 +102,7 @@ extension Trainer {
 
   private func evaluate(_ recorder: RunRecorder?) throws -> EvaluationResult? {
     guard let validation = data.validation else { return nil }
+    settle()
     let begin = ContinuousClock.now
     let section = configuration.training
     let evaluator = Evaluator(
@@ -116,6 +118,7 @@ extension Trainer {
   }
 
   private func save(_ recorder: RunRecorder?) throws -> String {
+    settle()
     let saved = try runCheckpoint.save(state, configuration: configuration.yaml(), to: store)
     guard let saved else {
       // Another rank has written it.

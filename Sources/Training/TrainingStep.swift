@@ -29,17 +29,23 @@ extension Trainer {
   package func step() throws -> StepMetrics {
     let step = sumGradients()
     guard step.isFinite else { throw TrainingError.nonFinite(cause(step), tolerated: 0) }
+    defer { settle() }
     return update(step)
   }
 
+  /// Waits for what the last update changed on other ranks: before parameters are read outside of a step.
+  func settle() { ranks?.shards.finishGathers() }
+
   /// Runs the micro-batches of the next step.
-  /// - Parameter monitor: watches the FP8 matrices.
-  func sumGradients(_ monitor: Float8Monitor? = nil) -> SummedStep {
+  /// - Parameters:
+  ///   - monitor: watches the FP8 matrices.
+  ///   - samples: of another trainer's step, instead of those that are due.
+  func sumGradients(_ monitor: Float8Monitor? = nil, samples: Range<Int>? = nil) -> SummedStep {
     let begin = ContinuousClock.now
     let traffic = ranks?.grid.world.counters
     let (section, clock) = (configuration.training, configuration.clock(dataRanks: dataRanks))
     let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
-    let samples = state.nextSample..<state.nextSample + sequences
+    let samples = samples ?? state.nextSample..<state.nextSample + sequences
     let weight = section.mtpLossWeight.value(tokens: state.tokens)
     let profiler = model.device.profiler
     profiler?.scope = "optimizer"
@@ -70,11 +76,11 @@ extension Trainer {
     return (0..<own / size).lazy.map { source.microBatch(first: first + $0 * size, count: size) }
   }
 
-  func update(_ step: SummedStep) -> StepMetrics {
-    let rate = rate(step)
+  /// - Parameter rate: instead of the one that is due.
+  func update(_ step: SummedStep, rate: Double? = nil) -> StepMetrics {
+    let rate = rate ?? self.rate(step)
     optimizer.update(learningRate: rate, norm: step.norm, step: state.step + 1 - state.skippedSteps)
-    ranks?.shards.gather()
-    model.weightsDidChange()
+    if let ranks { ranks.shards.startGather() } else { model.weightsDidChange() }
     model.updateBiases(loads: step.sums.loads, speed: Float(step.biasUpdateSpeed))
     return count(step, rate: rate, isSkipped: false)
   }
@@ -102,7 +108,7 @@ extension Trainer {
       step: state.step + 1, failedStep: failed, skippedSamples: skipped, nonFiniteSteps: counts.total)
   }
 
-  private func rate(_ step: SummedStep) -> Double {
+  func rate(_ step: SummedStep) -> Double {
     schedule.value(step: state.step + 1, tokens: state.tokens + tokens(step))
   }
 

@@ -62,16 +62,17 @@ package struct Verification {
   /// Does some steps in both ways.
   ///
   /// - Returns: nil on the ranks but the first.
-  /// - Throws: as `Trainer`, and `TrainingError.nonFinite`.
+  /// - Throws: as `Trainer`, and `TrainingError.nonFinite` on the ranks whose step it is.
   package func run(steps: Int, device: DeviceRequest = DeviceRequest(pinning: .no)) throws -> Report? {
     let ranks = try Trainer(configuration, resume: .apart, world: world, device: device)
     guard world.rank == 0 else {
       for _ in 0..<steps {
-        let step = ranks.sumGradients()
+        let step = try finite(ranks.sumGradients(), of: ranks)
         PieceList(ranks.optimizer.gradients, world, Waiter()).serve()
         _ = ranks.update(step)
         PieceList(ranks.optimizer.weights, world, Waiter()).serve()
       }
+      ranks.settle()
       return nil
     }
     var alone = configuration
@@ -82,17 +83,27 @@ package struct Verification {
     let exact = isExact ? nil : try Trainer(alone, resume: .apart, device: device)
     var report = Report()
     for _ in 0..<steps {
-      let (step, expected, unrounded) = (ranks.sumGradients(), one.sumGradients(), exact?.sumGradients())
+      let step = try finite(ranks.sumGradients(), of: ranks)
+      // The same samples and rate: a batch that grows with the tokens is a multiple of what the ranks take together.
+      let expected = try finite(one.sumGradients(samples: step.samples), of: one)
+      let unrounded = exact?.sumGradients(samples: step.samples)
+      let rate = ranks.rate(step)
       compare(step.sums, expected.sums, unrounded, &report)
       compare(.gradient, ranks.optimizer.gradients, one.optimizer.gradients, on: ranks.model.device, &report)
       compare(.gradient, one.optimizer.gradients, exact?.optimizer.gradients, &report)
-      _ = ranks.update(step)
-      _ = one.update(expected)
-      _ = unrounded.map { exact?.update($0) }
+      _ = ranks.update(step, rate: rate)
+      _ = one.update(expected, rate: rate)
+      _ = unrounded.map { exact?.update($0, rate: rate) }
       compare(.parameter, ranks.optimizer.weights, one.optimizer.weights, on: ranks.model.device, &report)
       compare(.parameter, one.optimizer.weights, exact?.optimizer.weights, &report)
     }
+    ranks.settle()
     return report
+  }
+
+  private func finite(_ step: SummedStep, of trainer: Trainer) throws -> SummedStep {
+    guard step.isFinite else { throw TrainingError.nonFinite(trainer.cause(step), tolerated: 0) }
+    return step
   }
 
   /// One rank beside one in float32.

@@ -41,6 +41,9 @@ struct Verify: ParsableCommand {
   func run() throws {
     let configuration = try RunConfiguration.load(path: config, overrides: set)
     try onAllRanks(configuration) { ranks in
+      guard ranks.size > 1 else {
+        throw ValidationError("there is one rank: start several, as in mpirun -n 2 hadal verify \(config)")
+      }
       let verification = Verification(configuration, world: ranks)
       guard let report = try verification.run(steps: steps, device: ProcessDevice.request()) else { return }
       print("\(ranks.size) ranks against one, \(steps) steps")

@@ -4,6 +4,8 @@ package import Communication
 package struct StepTraffic: Hashable, Sendable {
   /// Seconds in waits that nothing was computed in, of the rank that waited longest.
   package var exposedSeconds = 0.0
+  /// The same by what was waited for, each of the rank that waited longest for it; kinds without any are left out.
+  package var exposedSecondsByKind: [MessageKind: Double] = [:]
   /// Bytes that all ranks sent, by kind of message; kinds without any are left out.
   package var sentBytes: [MessageKind: Int] = [:]
 
@@ -11,6 +13,9 @@ package struct StepTraffic: Hashable, Sendable {
 
   var fields: [MetricField] {
     [MetricField("exposed_communication_seconds", .number(exposedSeconds))]
+      + MessageKind.allCases.compactMap { kind in
+        exposedSecondsByKind[kind].map { MetricField("exposed_seconds_\(kind)", .number($0)) }
+      }
       + MessageKind.allCases.compactMap { kind in
         sentBytes[kind].map { MetricField("sent_bytes_\(kind)", .integer($0)) }
       }
@@ -22,9 +27,14 @@ extension TrainingRanks {
   func traffic(since earlier: TrafficCounters) -> StepTraffic {
     let own = grid.world.counters.since(earlier)
     var traffic = StepTraffic()
-    traffic.exposedSeconds = reduce([own.exposedSeconds], .maximum)[0]
-    let bytes = sum(MessageKind.allCases.map { own.sent($0).bytes })
-    for (kind, count) in zip(MessageKind.allCases, bytes) where count > 0 { traffic.sentBytes[kind] = count }
+    let kinds = MessageKind.allCases
+    let seconds = reduce([own.exposedSeconds] + kinds.map { own.exposed[$0] ?? 0 }, .maximum)
+    traffic.exposedSeconds = seconds[0]
+    for (kind, time) in zip(kinds, seconds.dropFirst()) where time > 0 {
+      traffic.exposedSecondsByKind[kind] = time
+    }
+    let bytes = sum(kinds.map { own.sent($0).bytes })
+    for (kind, count) in zip(kinds, bytes) where count > 0 { traffic.sentBytes[kind] = count }
     return traffic
   }
 }
