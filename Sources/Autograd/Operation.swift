@@ -19,6 +19,9 @@ package protocol Operation {
   /// Whether forward may run again to recover its output. Not where it adds to gradients itself.
   static var isRecomputable: Bool { get }
 
+  /// Whether `inputGradient` starts to send something, and a later one waits for what comes back.
+  static var sendsBackward: Bool { get }
+
   /// The inputs that receive gradients, in the order of `inputGradient`'s result.
   static func variables(_ inputs: Inputs) -> [Variable]
 
@@ -42,6 +45,8 @@ package protocol Operation {
 
 extension Operation {
   package static var isRecomputable: Bool { true }
+
+  package static var sendsBackward: Bool { false }
 
   package static func furtherOutputs(_: Saved) -> [Variable] { [] }
 

@@ -31,24 +31,31 @@ package final class Tape {
     return (output, saved)
   }
 
-  /// Calls `action` once backward has come back to this point: what was recorded later is done, its weight gradients
-  /// too unless they are put off.
+  /// Calls `action` once backward has come back to this point and what was recorded later is done, its weight gradients
+  /// too; where those are put off, the call is among them.
   package func whenPassed(_ action: @escaping () -> Void) {
     if isRecording { entries.append(Mark(action: action)) }
   }
 
   /// Runs backward from the given gradients to every input and parameter; the tape is empty afterwards.
   ///
+  /// Weight gradients follow their input gradients. Where messages are to be sent further on, they wait until the next
+  /// one is on its way, whose travel they hide: the order of the sums stays as it is.
   /// - Parameter deferring: put the weight gradients off: they are returned, oldest use last, instead of run.
   @discardableResult
   package func backward(from roots: [(Variable, Tensor)], deferring: Bool = false) -> [WeightWork] {
     precondition(isRecording, "backward on a tape that did not record")
     for (variable, gradient) in roots { variable.accumulate(gradient) }
     var owed: [WeightWork] = []
+    var messages = entries.count(where: \.sendsBackward)
     while let entry = entries.popLast() {
-      let work = entry.backward()
-      if let work, deferring { owed.append(work) } else { work?.run() }
-      for output in entry.outputs { output.retire(keepsValue: deferring) }
+      if let work = entry.backward() { owed.append(work) }
+      messages -= entry.sendsBackward ? 1 : 0
+      if !deferring, entry.sendsBackward || messages == 0 {
+        for work in owed { work.run() }
+        owed = []
+      }
+      for output in entry.outputs { output.retire(keepsValue: !owed.isEmpty) }
     }
     return owed
   }
@@ -60,6 +67,8 @@ extension Tape: Sendable {}
 private protocol TapeEntry {
   /// The output, then the further ones.
   var outputs: [Variable] { get }
+  /// Whether backward sends messages to other ranks.
+  var sendsBackward: Bool { get }
   /// Sends the outputs' gradients to the inputs; nil when none arrived (no output was used).
   func backward() -> WeightWork?
 }
@@ -67,11 +76,9 @@ private protocol TapeEntry {
 private struct Mark: TapeEntry {
   let action: () -> Void
   var outputs: [Variable] { [] }
+  var sendsBackward: Bool { false }
 
-  func backward() -> WeightWork? {
-    action()
-    return nil
-  }
+  func backward() -> WeightWork? { WeightWork(operation: "mark", run: action) }
 }
 
 private struct Entry<Op: Operation>: TapeEntry {
@@ -80,6 +87,7 @@ private struct Entry<Op: Operation>: TapeEntry {
   let output: Variable
 
   var outputs: [Variable] { [output] + Op.furtherOutputs(saved) }
+  var sendsBackward: Bool { Op.sendsBackward }
 
   func backward() -> WeightWork? {
     guard outputs.contains(where: { $0.gradient != nil }) else { return nil }

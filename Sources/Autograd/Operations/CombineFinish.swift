@@ -18,6 +18,7 @@ package enum CombineFinish: Operation {
 
   package static let name = "combine finish"
   package static var isRecomputable: Bool { false }
+  package static var sendsBackward: Bool { true }
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.underWay] }
 

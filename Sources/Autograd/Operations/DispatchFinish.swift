@@ -19,6 +19,7 @@ package enum DispatchFinish: Operation {
 
   package static let name = "dispatch finish"
   package static var isRecomputable: Bool { false }
+  package static var sendsBackward: Bool { true }
 
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.underWay] }
 

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""How much of the exchange between ranks is hidden behind computation, on nodes with slow links. Needs root.
+
+  benchmarks/hidden_exchange.py [--nodes 2] [--slots 1] [--ratio 1] [--steps 4] [--set key=value …]
+
+Nodes are made on this machine (launch/local-cluster.sh). First a run without a limit on the links and without overlap:
+its computation takes so long, and so many bytes of rows leave a node. The links are then made as slow as lets these
+bytes travel in `--ratio` times the time of the computation, and the same steps run with `parallel.overlap` false and
+true. Prints the seconds of a step that were exposed (nothing was computed because a rank waited), by what was waited
+for, each of the rank that waited longest, as medians over the steps but the first; and whether both runs have the same
+losses, bit for bit.
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import programs
+
+EXCHANGE = ["dispatch", "combine"]
+KINDS = EXCHANGE + ["gradients", "parameters", "activations", "control"]
+MODEL = ["data={synthetic: true}", "model.vocab_size=2048", "precision.mode=bfloat16", "evaluation.every=null",
+         "checkpoint.every=null", "checkpoint.on_exit=false", "logging.every=1"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="configs/quickstart.yaml")
+    parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--slots", type=int, default=1, help="ranks on each node")
+    parser.add_argument("--ratio", type=float, default=1, help="time of the exchange, in that of the computation")
+    parser.add_argument("--rate", type=int, metavar="MBIT", help="of the links, instead of --ratio")
+    parser.add_argument("--micro-batches", type=int, default=16, help="of each rank in a step")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all runs")
+    parser.add_argument("--hadal", help="the program; without, the release build is made")
+    parser.add_argument("--json", metavar="FILE", help="also write everything that was measured")
+    arguments = parser.parse_args()
+    hadal, directory = programs.hadal(arguments.hadal), tempfile.mkdtemp()
+    ranks = arguments.nodes * arguments.slots
+
+    def run(name, rate, overlap):
+        settings = MODEL + [
+            f"run.directory={directory}", f"run.name={name}", f"training.steps={arguments.steps}",
+            f"training.global_batch_size={8 * ranks * arguments.micro_batches}",
+            f"parallel.expert={ranks}", f"parallel.overlap={overlap}"] + arguments.set
+        command = [
+            os.path.join(programs.ROOT, "launch", "local-cluster.sh"), str(arguments.nodes),
+            "--slots", str(arguments.slots), "--rate", rate, "--", hadal, "train", arguments.config
+        ] + [part for setting in settings for part in ("--set", setting)]
+        print(f"+ {' '.join(command)}", file=sys.stderr, flush=True)
+        done = subprocess.run(command, cwd=programs.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{done.stdout}\nended with exit code {done.returncode}")
+        with open(os.path.join(directory, name, "metrics.jsonl")) as file:
+            records = [json.loads(line) for line in file]
+        return [record for record in records if record["kind"] == "step"]
+
+    def of(steps, key):
+        return statistics.median(step.get(key, 0) for step in steps[1:])
+
+    def exchange(steps):
+        return statistics.median(sum(step.get(f"exposed_seconds_{k}", 0) for k in EXCHANGE) for step in steps[1:])
+
+    free = run("free", "none", "false")
+    computing = of(free, "step_seconds") - of(free, "exposed_communication_seconds")
+    leaving = sum(of(free, f"sent_bytes_{kind}") for kind in EXCHANGE) / arguments.nodes
+    rate = arguments.rate or max(1, round(leaving * 8e-6 / (computing * arguments.ratio)))
+    print(f"{arguments.nodes} nodes of {arguments.slots} rank(s): a step computes for {computing:.2f} s and sends "
+          f"{leaving / 1e6:.0f} MB of rows from each node; links of {rate} Mbit/s")
+    apart, overlapped = (run(name, f"{rate}mbit", name) for name in ("false", "true"))
+    print(f"{'seconds of a step':24}{'without overlap':>18}{'with overlap':>18}")
+    rows = [("whole", "step_seconds"), ("exposed", "exposed_communication_seconds")] + [
+        (f"  {kind}", f"exposed_seconds_{kind}") for kind in KINDS]
+    for name, key in rows:
+        print(f"{name:24}{of(apart, key):18.3f}{of(overlapped, key):18.3f}")
+    print(f"exposed exchange: {exchange(overlapped) / exchange(apart):.1%} of that without overlap, "
+          f"all that is exposed: {of(overlapped, rows[1][1]) / of(apart, rows[1][1]):.1%}")
+    same = [a["loss"] == b["loss"] == c["loss"] for a, b, c in zip(free, apart, overlapped)]
+    print("losses: the same bits" if all(same) else "losses: DIFFERENT")
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump({"free": free, "apart": apart, "overlapped": overlapped, "rate": rate}, file, indent=1)
+    shutil.rmtree(directory)
+    sys.exit(0 if all(same) else 1)
+
+
+if __name__ == "__main__":
+    main()
