@@ -23,7 +23,8 @@ package struct Message: Hashable, Sendable {
 extension Message: CustomStringConvertible {
   /// As in "activation of micro-batch 3, rank 1 slot 0 to rank 2 slot 0".
   package var description: String {
-    "\(kind) of micro-batch \(microbatch), rank \(from.rank) slot \(from.slot) to rank \(to.rank) slot \(to.slot)"
+    "\(kind) of micro-batch \(microbatch), rank \(from.rank) slot \(from.slot) to "
+      + "rank \(to.rank) slot \(to.slot)"
   }
 }
 

@@ -12,14 +12,16 @@ extension Schedule {
       let exists = FileManager.default.fileExists(atPath: path)
       throw .unreadable(path: path, reason: exists ? "is no file of UTF-8 text" : "no such file")
     }
-    return try parse(text, path: path)
+    let schedule = try parse(text, path: path)
+    try schedule.verify()
+    return schedule
   }
 
   /// Reads text in the format of ``fileText``; does not verify it.
   ///
   /// - Parameter path: for messages.
-  /// - Throws: ``ScheduleError/malformed(path:line:column:reason:)``, or ``ScheduleError/unfit(schedule:reason:)``
-  ///   where the header contradicts itself.
+  /// - Throws: ``ScheduleError/malformed(path:line:column:reason:)``, or where the header contradicts itself
+  ///   ``ScheduleError/unfit(schedule:reason:)``.
   package static func parse(_ text: String, path: String) throws(ScheduleError) -> Schedule {
     var reader = ScheduleReader(path: path)
     let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)

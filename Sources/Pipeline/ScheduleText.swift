@@ -4,7 +4,7 @@ extension Schedule {
   ///     schedule NAME
   ///     ranks P
   ///     microbatches M
-  ///     route 0.0 1.0 …       where micro-batches pass the stages, first stage first: RANK.SLOT; a line a route
+  ///     route 0.0 1.0 …       the places, RANK.SLOT, that micro-batches pass, stage 0 first; a line a route
   ///     rank 0: F0.0 F0.1 …   tokens of ``Action``; a line with an indent goes on
   ///
   /// Lines may come in any order, but `ranks` before the lanes. From `#` to the end of a line is a comment.

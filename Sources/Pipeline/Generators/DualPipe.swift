@@ -1,11 +1,11 @@
 extension Schedule {
   /// Two streams of micro-batches, each a slot, cross the same ranks in opposite directions; a forward of one
-  /// overlaps a backward of the other. Bubble (P/2 - 1)(FB + B - 3W), with FB an overlapped pair, at F = I = W;
-  /// P + 1 activations live on every rank; each stage lies on two ranks.
+  /// overlaps a backward of the other. With FB an overlapped pair, bubble (P/2 - 1)(FB + B - 3W) at
+  /// F = I = W; P + 1 activations live on every rank; each stage lies on two ranks.
   ///
   /// - Throws: ``ScheduleError/unfit(schedule:reason:)`` unless P is even, and M even and at least 2P.
   ///
-  /// Source: DeepSeek-V3, arXiv 2412.19437, section 3.2.1; the order of actions is that of the published library.
+  /// Source: DeepSeek-V3, arXiv 2412.19437, section 3.2.1; the order is that of the published library.
   package static func dualPipe(ranks: Int, microbatches: Int) throws(ScheduleError) -> Schedule {
     let name = ScheduleName.dualPipe
     guard ranks >= 2, ranks.isMultiple(of: 2) else {
@@ -74,7 +74,7 @@ extension Schedule {
       $0.weightGradient()
       $0.forward(far)
     }
-    // Full: pairs in turn. At the center the first gradient comes later than the forward beside it could begin.
+    // Full: pairs in turn. At the center the first backward's input comes only from the forward beside it.
     let pairs = microbatches - 2 * center - edge - 1
     let apart = center == 0 ? 1 : 0
     lane.times(apart) {

@@ -2,9 +2,9 @@ extension Schedule {
   /// 1F1B in which each rank has V stages, so that a micro-batch passes all ranks V times.
   /// Bubble (P - 1)(F + B) with F and B of such a smaller stage, where M is a multiple of P.
   ///
-  /// Micro-batches go in groups of at least P: a group passes one slot after the other. Where M is no multiple
-  /// of P the groups are as even as can be, larger ones first; groups smaller than P would wait for each other,
-  /// so with M < P all forwards come first.
+  /// Micro-batches go in groups of at least P: a group passes one slot after the other. Where M is no
+  /// multiple of P the groups are as even as can be, larger ones first. A group smaller than P could wait for
+  /// itself, so with M < P all forwards come first.
   ///
   /// Source: Megatron-LM, arXiv 2104.04473, section 2.2, for M a multiple of P; the other sizes are ours.
   package static func interleaved(

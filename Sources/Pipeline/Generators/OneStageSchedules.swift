@@ -30,8 +30,8 @@ extension Schedule {
     return try Schedule(name: .oneForwardOneBackward, microbatches, .plain(ranks: ranks), lanes)
   }
 
-  /// 1F1B with weight gradients put off: rank r keeps up to r of them for the time when it would be idle at the
-  /// end. Bubble (P - 1)(F + B - 2W); at most P activations live on every rank, as on rank 0 in 1F1B.
+  /// 1F1B with weight gradients put off: rank r keeps up to r of them for the time when it would be idle at
+  /// the end. Bubble (P - 1)(F + B - 2W); at most P activations live on every rank, as on rank 0 in 1F1B.
   ///
   /// Source: ZB-H1 of Zero Bubble Pipeline Parallelism, arXiv 2401.10241, section 2.3.
   package static func zeroBubble(ranks: Int, microbatches: Int) throws(ScheduleError) -> Schedule {
