@@ -41,6 +41,7 @@ let package = Package(
     // Layer 0: C, and modules that import nothing of ours.
     .target(name: "CKernels", cSettings: kernelFlags),
     library("Numerics", []),
+    library("Pipeline", []),
     library("Data", []),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev", "pkg-config"])]),
     // Messages between ranks; knows no arrays.
@@ -65,7 +66,7 @@ let package = Package(
       name: "hadal",
       dependencies: [
         "Training", "Generation", "Parallel", "Model", "Optimization", "Checkpoint", "Data", "Communication",
-        "Autograd", "Tensors", "Numerics", arguments,
+        "Autograd", "Tensors", "Numerics", "Pipeline", arguments,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overlap-bench", dependencies: ["Communication"], path: "benchmarks/Overlap",
@@ -84,6 +85,7 @@ let package = Package(
       swiftSettings: strict),
     tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
     tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),
+    tests("PipelineTests", ["Pipeline"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
     tests("CommunicationTests", ["Communication", "CommunicationChecks"]),
     tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),

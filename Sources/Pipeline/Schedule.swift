@@ -1,0 +1,41 @@
+/// What every rank of a pipeline computes in one step, in order: plain data.
+///
+/// Generators make it, ``verify()`` proves it, ``simulate(_:)`` times it, `description` prints it, and one
+/// executor, which knows no schedule by name, runs it.
+package struct Schedule: Hashable, Sendable {
+  package let name: String
+  /// Micro-batches of a step, of all routes together.
+  package let microbatches: Int
+  package let placement: Placement
+  /// `lanes[rank]` is the work of one rank, first action first.
+  package var lanes: [[Action]]
+
+  /// - Throws: ``ScheduleError/unfit(schedule:reason:)`` if there is not a lane for each rank, or routes do not
+  ///   have the same number of micro-batches. Whether the lanes are right, only ``verify()`` says.
+  package init(
+    name: String, microbatches: Int, placement: Placement, lanes: [[Action]]
+  ) throws(ScheduleError) {
+    guard lanes.count == placement.ranks else {
+      throw .unfit(schedule: name, reason: "\(lanes.count) lanes for \(placement.ranks) ranks")
+    }
+    let routes = placement.routes.count
+    guard microbatches >= routes, microbatches.isMultiple(of: routes) else {
+      throw .unfit(
+        schedule: name,
+        reason: "\(microbatches) micro-batches on \(routes) routes: give a multiple of \(routes)")
+    }
+    (self.name, self.microbatches, self.placement, self.lanes) = (name, microbatches, placement, lanes)
+  }
+
+  /// P.
+  package var ranks: Int { placement.ranks }
+
+  /// Micro-batches that enter each route.
+  package var microbatchesPerRoute: Int { microbatches / placement.routes.count }
+
+  /// Which micro-batch of the step the cell is, in `0..<microbatches`: route 0 has the first ones.
+  package func globalMicrobatch(of cell: Cell, on rank: Int) -> Int {
+    let route = placement.route(at: Place(rank: rank, slot: cell.slot))
+    return route * microbatchesPerRoute + cell.microbatch
+  }
+}
