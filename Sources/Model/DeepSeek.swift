@@ -1,23 +1,26 @@
 package import Autograd
 package import Tensors
 
-/// The whole model: embedding, blocks, final norm, head, and the multi-token-prediction modules beside them.
-/// Source: DeepSeek-V3, arXiv:2412.19437, §2; tensor names are those of HF `deepseek_v3`.
+/// The model, or the stages of it that this rank of a pipeline holds: embedding, blocks, final norm, head, and the
+/// multi-token-prediction modules beside them. Source: DeepSeek-V3, arXiv:2412.19437, §2; tensor names are those of HF `deepseek_v3`.
 package final class DeepSeek {
   package let configuration: ModelConfiguration
   package let device: Device
   package let parameters: [Parameter]
   /// Runs of `parameters` in the order in which forward reads them: embedding, each block, final norm and head, each
   /// module of multi-token prediction. Backward is done with one after the other from the end, but with the last
-  /// norm's after the modules'; the embedding, and the head, are read by the modules too.
+  /// norm's after the modules'; the embedding, and the head, are read by the modules too. Empty where they are not held.
   package let segments: [Range<Int>]
   /// Router biases by name.
   package let buffers: [NamedTensor]
-  package let blocks: [Block]
   package let predictors: [MultiTokenPrediction]
+  /// Depths of multi-token prediction of the whole model.
+  package let depths: Int
   /// Layers with matrices that were made to be multiplied in FP8, main ones first.
   package let float8Layers: [Float8Layer]
-  private let embedding, finalNorm, head: Parameter
+  /// By layer; nil where another rank holds it.
+  private let blocks: [Block?]
+  private let embedding, finalNorm, head: Parameter?
   private var tables: [Int: RotaryTable] = [:]
 
   /// - Parameters:
@@ -26,41 +29,54 @@ package final class DeepSeek {
   ///   - layouts: the products for which panels of weights are kept between updates; not with `float8`.
   ///   - share: the experts that this rank holds.
   ///   - multiTokenPrediction: whether the modules beside the main model are built.
+  ///   - stages: what of the model is built, each part once; nil for all.
   package init(
     _ configuration: ModelConfiguration, compute: DType, float8: Float8Policy? = nil,
     packedFor layouts: [Layout] = [], share: ExpertShare = .all, multiTokenPrediction: Bool = true,
-    on device: Device
+    stages: [StageContents]? = nil, on device: Device
   ) {
     let c = configuration
+    let held = Set((stages ?? [.whole(c)]).flatMap { $0.segments(of: c) })
+    let (headSegment, modules) = (c.numHiddenLayers + 1, multiTokenPrediction ? c.numNextnPredictLayers : 0)
     let factory = ParameterFactory(
       on: device, compute: compute, float8: float8, packedFor: layouts, layers: c.numHiddenLayers,
       share: share)
     var ends: [Int] = []
-    func segment<Part>(_ part: Part) -> Part {
-      ends.append(factory.parameters.count)
-      return part
+    /// The parts of the next segment, where they are held.
+    func segment<Part>(_ make: () -> Part) -> Part? {
+      defer { ends.append(factory.parameters.count) }
+      return held.contains(ends.count) ? make() : nil
     }
-    embedding = segment(factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize]))
+    embedding = segment { factory.matrix("model.embed_tokens", [c.vocabSize, c.hiddenSize]) }
     blocks = (0..<c.numHiddenLayers).map { layer in
-      segment(factory.layer(layer) { Block(c, layer: layer, factory, prefix: "model.layers.\(layer)") })
+      segment { factory.layer(layer) { Block(c, layer: layer, factory, prefix: "model.layers.\(layer)") } }
     }
-    finalNorm = factory.gain("model.norm", c.hiddenSize)
-    head = segment(factory.projection("lm_head", [c.vocabSize, c.hiddenSize], nil).weight)
-    predictors =
-      !multiTokenPrediction || c.numNextnPredictLayers == 0
-      ? []
-      : (1...c.numNextnPredictLayers).map { depth in
-        segment(
-          factory.layer(c.numHiddenLayers + depth - 1) { MultiTokenPrediction(c, depth: depth, factory) })
+    precondition(ends.count == headSegment, "\(ends.count) segments before the head")
+    let last = segment {
+      (
+        norm: factory.gain("model.norm", c.hiddenSize),
+        head: factory.projection("lm_head", [c.vocabSize, c.hiddenSize], nil).weight
+      )
+    }
+    (finalNorm, head) = (last?.norm, last?.head)
+    predictors = (0..<modules).compactMap { index in
+      segment {
+        factory.layer(c.numHiddenLayers + index) { MultiTokenPrediction(c, depth: index + 1, factory) }
       }
+    }
     segments = zip([0] + ends, ends).map { $0..<$1 }
-    (self.configuration, self.device) = (configuration, device)
+    (self.configuration, self.device, depths) = (configuration, device, modules)
     (parameters, buffers, float8Layers) = (factory.parameters, factory.buffers, factory.float8Layers)
   }
 
-  /// Layers with experts, main ones first.
+  /// Layers with experts that are held, main ones first.
   package var expertLayers: [MixtureOfExperts] {
-    (blocks + predictors.map(\.block)).compactMap(\.experts)
+    (blocks.compactMap { $0 } + predictors.map(\.block)).compactMap(\.experts)
+  }
+
+  /// The numbers of all layers with experts of the whole model, main ones first.
+  package var expertLayerNumbers: [Int] {
+    (0..<blocks.count + depths).filter(configuration.isMixtureOfExperts)
   }
 
   /// cos and sin for positions below `length`; made once a length.
@@ -75,24 +91,48 @@ package final class DeepSeek {
 
   /// The hidden states after the final norm, `[B·S, D]`.
   package func hiddenStates(_ ids: [Int32], _ context: ForwardContext) -> Variable {
-    let tape = context.tape
-    context.begin(0)
-    var stream = ResidualStream(tape.apply(Embedding.self, (ids, embedding)).output)
-    context.observe?("embed", stream.value)
-    for (i, block) in blocks.enumerated() {
-      context.begin(i + 1)
-      block(&stream, context)
+    var stream = stream(.whole(configuration), ids, from: nil, context)
+    return finalStates(&stream, context)
+  }
+
+  /// The residual stream after the layers of a stage.
+  /// - Parameter input: what the stage before has made, `[B·S, D]`; nil for the first one, which reads the tokens.
+  private func stream(
+    _ stage: StageContents, _ ids: [Int32], from input: Variable?, _ context: ForwardContext
+  ) -> ResidualStream {
+    precondition(stage.hasEmbedding == (input == nil), "\(stage) begins with tokens, and only it")
+    var stream: ResidualStream
+    if let input {
+      stream = ResidualStream(input)
+    } else {
+      context.begin(0)
+      stream = ResidualStream(context.tape.apply(Embedding.self, (ids, here(embedding))).output)
+      context.observe?("embed", stream.value)
     }
+    for layer in stage.layers {
+      context.begin(layer + 1)
+      here(blocks[layer])(&stream, context)
+    }
+    return stream
+  }
+
+  private func finalStates(_ stream: inout ResidualStream, _ context: ForwardContext) -> Variable {
     context.begin(blocks.count + 1)
-    let y = stream.normalized(finalNorm, configuration.rmsNormEps, context)
+    let y = stream.normalized(here(finalNorm), configuration.rmsNormEps, context)
     context.observe?("final_norm", y.value)
     context.cache?.count += context.length
     return y
   }
 
+  private func here<Part>(_ part: Part?) -> Part {
+    guard let part else { preconditionFailure("a stage reads a \(Part.self) that is on another rank") }
+    return part
+  }
+
   /// Logits of hidden states, `[T, V]` float32. For probing and sampling; training never holds them all.
   package func logits(_ hidden: Tensor) -> Tensor {
-    matmul(hidden, head.value, .nt, output: .float32, packed: head.packed)
+    let head = here(head)
+    return matmul(hidden, head.value, .nt, output: .float32, packed: head.packed)
   }
 
   /// The most likely next token at each position, chunk by chunk.
@@ -104,26 +144,58 @@ package final class DeepSeek {
     }
   }
 
-  /// Forward pass and losses of a micro-batch.
+  /// Forward pass and losses of a micro-batch through the whole model.
   ///
   /// - Returns: the roots of the backward pass (each with gradient 1), what the tokens' losses add up to, and what
   ///   the head read: the hidden states after the final norm, then those of each depth.
   package func losses(
     _ batch: MicroBatch, _ objective: Objective, _ context: ForwardContext
   ) -> (roots: [Variable], sums: LossSums, hidden: [Tensor]) {
-    var sums = LossSums(depths: predictors.count)
+    var stream = stream(.whole(configuration), batch, from: nil, context)
+    return losses(&stream, batch, objective, context)
+  }
+
+  /// What a stage that is not the last one makes of a micro-batch: the residual stream, `[B·S, D]`.
+  /// - Parameter input: what the stage before has made; nil for the first one.
+  package func hiddenStates(
+    of stage: StageContents, _ batch: MicroBatch, from input: Variable?, _ context: ForwardContext
+  ) -> Variable {
+    precondition(!stage.hasHead, "\(stage) ends in losses")
+    return stream(stage, batch, from: input, context).closed(context)
+  }
+
+  /// ``losses(_:_:_:)`` of the last stage.
+  package func losses(
+    of stage: StageContents, _ batch: MicroBatch, from input: Variable?, _ objective: Objective,
+    _ context: ForwardContext
+  ) -> (roots: [Variable], sums: LossSums, hidden: [Tensor]) {
+    precondition(stage.hasHead, "\(stage) ends before the head")
+    var stream = stream(stage, batch, from: input, context)
+    return losses(&stream, batch, objective, context)
+  }
+
+  private func stream(
+    _ stage: StageContents, _ batch: MicroBatch, from input: Variable?, _ context: ForwardContext
+  ) -> ResidualStream {
     context.documents = batch.firstSeen.map { Tensor([$0.count], $0, on: device) }
-    var hidden = hiddenStates(batch.inputs, context)
+    return stream(stage, batch.inputs, from: input, context)
+  }
+
+  private func losses(
+    _ stream: inout ResidualStream, _ batch: MicroBatch, _ objective: Objective, _ context: ForwardContext
+  ) -> (roots: [Variable], sums: LossSums, hidden: [Tensor]) {
+    var sums = LossSums(depths: depths)
+    var hidden = finalStates(&stream, context)
     var all: [Tensor] = []
     var roots: [Variable] = []
-    for depth in 0...predictors.count {
+    for depth in 0...depths {
       var labels = batch.labels
       if depth > 0 {
         context.begin(blocks.count + 1 + depth)
         let shifted = batch.shifted(by: depth)
         labels = shifted.labels
         hidden = predictors[depth - 1](
-          hidden, ids: shifted.ids, keeps: shifted.keeps, embedding: embedding, context)
+          hidden, ids: shifted.ids, keeps: shifted.keeps, embedding: here(embedding), context)
       }
       all.append(hidden.value)
       let (loss, sum) = headLoss(hidden, labels, scale: objective.tokenScale(depth: depth), context)
@@ -138,7 +210,7 @@ package final class DeepSeek {
     _ hidden: Variable, _ labels: [Int32], scale: Float, _ context: ForwardContext
   ) -> (Variable, Double) {
     let inputs = CrossEntropyHead.Inputs(
-      h: hidden, weight: head, labels: Tensor([labels.count], labels, on: device),
+      h: hidden, weight: here(head), labels: Tensor([labels.count], labels, on: device),
       scale: Tensor([labels.count], [Float](repeating: scale, count: labels.count), on: device))
     let (loss, saved) = context.tape.apply(CrossEntropyHead.self, inputs)
     return (loss, saved.losses.sum())

@@ -25,6 +25,14 @@ struct ResidualStream {
     return y
   }
 
+  /// Adds the branches to the sum, from which another stage goes on.
+  func closed(_ context: ForwardContext) -> Variable {
+    if branches.isEmpty { return sum }
+    let closed = context.tape.apply(ResidualSum.self, (sum, branches)).output
+    for branch in branches { branch.forget() }
+    return closed
+  }
+
   /// The sum with the branches that wait; for observers.
   var value: Tensor { total([sum.value] + branches.map(\.value)) }
 }

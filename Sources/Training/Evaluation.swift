@@ -61,7 +61,7 @@ package struct Evaluator {
   ///   - maxTokens: stop after the row with which this many have been predicted; nil for all.
   ///   - acceptance: also measure how often depth 1 would be accepted as a draft (two more products a batch).
   package func run(maxTokens: Int? = nil, acceptance: Bool = false) -> EvaluationResult {
-    let depths = model.predictors.count
+    let depths = model.depths
     var result = EvaluationResult(
       sums: Array(repeating: 0, count: depths + 1), valid: Array(repeating: 0, count: depths + 1))
     let wanted = maxTokens.map { ($0 + rows.sequenceLength - 1) / rows.sequenceLength }
@@ -91,7 +91,7 @@ package struct Evaluator {
     let batch = MicroBatch(
       sequences: samples.count, length: rows.sequenceLength, inputs: samples.flatMap(\.inputs),
       labels: samples.flatMap(\.labels), documents: samples.flatMap(\.documents), boundaries: boundaries)
-    let valid = batch.validLabels(depths: model.predictors.count)
+    let valid = batch.validLabels(depths: model.depths)
     let context = ForwardContext(
       tape: Tape(on: model.device, isRecording: false), sequences: batch.sequences, length: batch.length,
       table: model.rotaryTable(batch.length), exchange: ranks?.exchange(microBatch: 0))

@@ -59,7 +59,7 @@ package struct StepRunner {
       ranks?.shards.finishGathers()
       model.countWeights(monitor)
     }
-    let depths = model.predictors.count
+    let depths = model.depths
     // Counted over the whole batch before the first micro-batch: accumulation must not change the gradient.
     var valid = Array(repeating: 0, count: depths + 1)
     var globalSequences = 0
@@ -116,7 +116,7 @@ package struct StepRunner {
             found = "activation \(name)"
           }
         })
-      let valid = batch.validLabels(depths: model.predictors.count)
+      let valid = batch.validLabels(depths: model.depths)
       _ = model.losses(batch, Objective(validLabels: valid, multiTokenWeight: 0), context)
       first = first ?? found
       if ranks == nil, first != nil { return first }
@@ -127,7 +127,7 @@ package struct StepRunner {
   /// Bytes that the forward pass of a micro-batch leaves for its backward pass, which does not follow. Gradients of the
   /// head are added to.
   package func activationBytes(_ batch: MicroBatch) -> Int {
-    let (pool, depths) = (model.device.pool, model.predictors.count)
+    let (pool, depths) = (model.device.pool, model.depths)
     let objective = Objective(validLabels: batch.validLabels(depths: depths), multiTokenWeight: 0)
     let before = pool.liveBytes
     let tape = Tape(on: model.device)

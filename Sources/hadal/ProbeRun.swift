@@ -17,7 +17,7 @@ struct ProbeRun {
 
   /// All results by the names of the contract.
   func results(_ batch: MicroBatch) -> [NamedTensor] {
-    let depths = model.predictors.count
+    let depths = model.depths
     let tape = Tape(on: model.device, isRecording: gradients)
     let context = ForwardContext(
       tape: tape, sequences: batch.sequences, length: batch.length, table: model.rotaryTable(batch.length))

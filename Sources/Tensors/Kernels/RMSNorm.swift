@@ -59,16 +59,37 @@ package func residualNorm(
   return (sum, y.coded!, rstd)
 }
 
+/// The sum that ``residualNorm(_:_:gain:epsilon:)`` takes, alone.
+/// - Parameter branches: one or two.
+package func residualSum(_ xTD: Tensor, _ branches: [Tensor]) -> Tensor {
+  checkBranches(branches, of: xTD)
+  let (sum, device, width) = (Tensor(xTD.shape, xTD.dtype, on: xTD.device), xTD.device, xTD.columns)
+  let (a, b) = (branches[0], branches.dropFirst().first)
+  let kernel = device.typed(xTD.dtype).residual_norm!
+  device.measured("residual sum", bytes: (branches.count + 2) * sum.byteCount) {
+    device.forEachRows(xTD.rows, width: width) { rows in
+      let first = rows.lowerBound
+      kernel(
+        xTD.row(first), a.row(first), b?.row(first), sum.row(first), nil, nil, nil, rows.count, width, 0)
+    }
+  }
+  return sum
+}
+
+private func checkBranches(_ branches: [Tensor], of xTD: Tensor) {
+  precondition(
+    (1...2).contains(branches.count)
+      && branches.allSatisfy { $0.shape == xTD.shape && $0.dtype == xTD.dtype },
+    "residual norm: \(branches.map(\.shape)) added to \(xTD.shape)")
+}
+
 private func residualNorm(
   _ xTD: Tensor, _ branches: [Tensor], _ gain: Tensor, _ epsilon: Float, into y: RowOutput,
   _ statistics: QuantizationStatistics? = nil
 ) -> (sum: Tensor, rstd: Tensor) {
   let (rows, width, device) = (xTD.rows, xTD.columns, xTD.device)
   precondition(gain.count == width, "residual norm: gain \(gain.shape) for rows of \(width)")
-  precondition(
-    (1...2).contains(branches.count)
-      && branches.allSatisfy { $0.shape == xTD.shape && $0.dtype == xTD.dtype },
-    "residual norm: \(branches.map(\.shape)) added to \(xTD.shape)")
+  checkBranches(branches, of: xTD)
   let sum = Tensor(xTD.shape, xTD.dtype, on: device)
   let rstd = Tensor([rows], on: device)
   let kernel = device.typed(xTD.dtype).residual_norm!

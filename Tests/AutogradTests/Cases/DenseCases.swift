@@ -24,7 +24,7 @@ private let width = 19
 
 /// Linear maps, normalization and activation.
 extension OperationCase {
-  static var denseCases: [OperationCase] { [linear, oneByOne, rmsNorm, swiglu] + residualNorms }
+  static var denseCases: [OperationCase] { [linear, oneByOne, rmsNorm, swiglu] + residualNorms + [1, 2].map(residualSum) }
 
   private static var linear: OperationCase {
     OperationCase(
@@ -77,6 +77,15 @@ extension OperationCase {
           return sumIsUsed ? y + row : y
         }
       })
+  }
+
+  private static func residualSum(branches: Int) -> OperationCase {
+    let names = ["a", "b"].prefix(branches)
+    return OperationCase(
+      ResidualSum.self, "\(branches) branches", leaves: (["x"] + names).map { .variable($0, [6, width]) },
+      roundings: 2,
+      inputs: { graph in (graph.variable("x"), names.map(graph.variable)) },
+      reference: { x in (0..<6 * width).map { i in names.reduce(x["x"]![i]) { $0 + x[$1]![i] } } })
   }
 
   private static var swiglu: OperationCase {
