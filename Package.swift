@@ -85,7 +85,7 @@ let package = Package(
       swiftSettings: strict),
     tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
     tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),
-    tests("PipelineTests", ["Pipeline"]),
+    tests("PipelineTests", ["Pipeline", "OracleSupport"]),
     tests("DataTests", ["Data"], excluding: ["Golden"]),
     tests("CommunicationTests", ["Communication", "CommunicationChecks"]),
     tests("TensorsTests", ["Tensors", "Numerics", "CKernels", "Checkpoint", "OracleSupport"]),

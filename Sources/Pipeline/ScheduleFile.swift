@@ -91,6 +91,19 @@ private struct ScheduleReader {
   private mutating func readName(_ words: [Word]) throws(ScheduleError) {
     guard name == nil else { throw malformed(words[0], "a second line 'schedule'") }
     guard words.count == 2 else { throw malformed(words[0], "write one name: schedule NAME") }
+    // So that it needs no quoting, wherever it is printed.
+    let isName = words[1].text.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+        true
+      default: false
+      }
+    }
+    guard isName else {
+      throw malformed(
+        words[1], "'\(words[1].text)': a name has letters from a to z, digits, '-', '_' and '.'")
+    }
     name = words[1].text
   }
 

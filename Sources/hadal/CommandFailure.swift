@@ -5,6 +5,7 @@ internal import Data
 internal import Foundation
 internal import Generation
 internal import Model
+internal import Pipeline
 internal import Tensors
 internal import Training
 
@@ -35,7 +36,7 @@ struct CommandFailure {
     switch error {
     case is ConfigurationError, is CheckpointError, is TokenizerError, is DocumentError, is PreparationError,
       is ShardError, is FileError, is GenerationError, is TrainingError, is DeviceError, is OptionError,
-      is ProbeError, is ReportingError:
+      is ProbeError, is ReportingError, is ScheduleError:
       true
     case CommunicationError.grid: true
     default: false
