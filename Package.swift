@@ -54,12 +54,12 @@ let package = Package(
     library("Optimization", ["Tensors"]),
     library("Checkpoint", ["Tensors", crypto]),
     // Layer 3: programs are made of these.
-    library("Parallel", ["Model", "Communication", "Optimization", "Autograd", "Tensors"]),
+    library("Parallel", ["Model", "Communication", "Pipeline", "Optimization", "Autograd", "Tensors"]),
     library(
       "Training",
       [
-        "Parallel", "Model", "Optimization", "Checkpoint", "Data", "Communication", "Autograd", "Tensors",
-        "Numerics", yams,
+        "Parallel", "Pipeline", "Model", "Optimization", "Checkpoint", "Data", "Communication", "Autograd",
+        "Tensors", "Numerics", yams,
       ]),
     library("Generation", ["Model", "Checkpoint", "Data", "Autograd", "Tensors", "Numerics"]),
     .executableTarget(

@@ -97,7 +97,7 @@ package var allOperations: [any Operation.Type] {
   [
     CombineFinish.self, CombineStart.self, Concatenation.self, CrossEntropyHead.self, DispatchFinish.self,
     DispatchStart.self, Embedding.self, Experts.self, LatentAttention.self, Linear.self,
-    QuantizedExperts.self, QuantizedLinear.self, RMSNorm.self, ResidualNorm.self, ResidualSum.self, RowMask.self,
-    Router.self, Split.self, SwiGLU.self, TokenSlices.self,
+    QuantizedExperts.self, QuantizedLinear.self, RMSNorm.self, ResidualNorm.self, ResidualSum.self,
+    RowMask.self, Router.self, Split.self, SwiGLU.self, TokenSlices.self,
   ]
 }

@@ -14,6 +14,8 @@ package final class DeepSeek {
   /// Router biases by name.
   package let buffers: [NamedTensor]
   package let predictors: [MultiTokenPrediction]
+  /// What activations are stored in.
+  package let compute: DType
   /// Depths of multi-token prediction of the whole model.
   package let depths: Int
   /// Layers with matrices that were made to be multiplied in FP8, main ones first.
@@ -65,7 +67,7 @@ package final class DeepSeek {
       }
     }
     segments = zip([0] + ends, ends).map { $0..<$1 }
-    (self.configuration, self.device, depths) = (configuration, device, modules)
+    (self.configuration, self.device, self.compute, depths) = (configuration, device, compute, modules)
     (parameters, buffers, float8Layers) = (factory.parameters, factory.buffers, factory.float8Layers)
   }
 
@@ -73,6 +75,9 @@ package final class DeepSeek {
   package var expertLayers: [MixtureOfExperts] {
     (blocks.compactMap { $0 } + predictors.map(\.block)).compactMap(\.experts)
   }
+
+  /// Whether routers have biases, here or on other ranks of a pipeline.
+  package var hasRouterBiases: Bool { configuration.hasRouterBias && !expertLayerNumbers.isEmpty }
 
   /// The numbers of all layers with experts of the whole model, main ones first.
   package var expertLayerNumbers: [Int] {
@@ -191,6 +196,8 @@ package final class DeepSeek {
     for depth in 0...depths {
       var labels = batch.labels
       if depth > 0 {
+        // Of a pipeline, another stage may have begun with the embedding.
+        context.willRead?(0)
         context.begin(blocks.count + 1 + depth)
         let shifted = batch.shifted(by: depth)
         labels = shifted.labels

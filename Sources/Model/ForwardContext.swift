@@ -67,7 +67,7 @@ package final class ForwardContext {
   }
 
   /// Drops an activation that backward does not read, or can have again.
-  func forget(_ variable: Variable) {
+  package func forget(_ variable: Variable) {
     guard tape.isRecording else { return }
     variable.forget()
     variable.forgetCodes()

@@ -7,8 +7,7 @@ internal import Tensors
 ///
 /// Each rank owns an equal run of the elements of every segment of the model: it receives the sum of their gradients,
 /// holds their moments, and sends their new values to the others, which wait for those of a segment when the next
-/// forward pass comes to it. Dense parameters are shared by all data-parallel ranks, those of experts by the ranks that
-/// hold the same experts. Sums are in float32 and in the order of the ranks.
+/// forward pass comes to it. Who holds copies, ``ReplicaGroups`` says. Sums are in float32 and in the order of the ranks.
 /// Source: Rajbhandari et al., arXiv:1910.02054, §5.1; DeepSeek-V3, arXiv:2412.19437, §3.2.
 package final class ShardedParameters {
   /// A parameter, the ranks that hold it, and the first element of each one's part, and the end.
@@ -33,16 +32,16 @@ package final class ShardedParameters {
   private static let unit = 64
 
   /// - Parameters:
-  ///   - dense: the ranks that share dense parameters.
-  ///   - experts: the ranks that hold the same experts.
+  ///   - groups: the ranks that hold copies, by segment.
   ///   - payload: what gradients travel as.
   package init(
-    _ model: DeepSeek, dense: Communicator, experts: Communicator, payload: Payload, waiter: Waiter
+    _ model: DeepSeek, _ groups: ReplicaGroups, payload: Payload, waiter: Waiter
   ) {
     (self.payload, self.waiter, segments) = (payload, waiter, model.segments)
     var shares: [Share?] = Array(repeating: nil, count: model.parameters.count)
-    for segment in model.segments {
-      for (group, isOfExperts) in [(dense, false), (experts, true)] {
+    for (index, segment) in model.segments.enumerated() {
+      for (group, isOfExperts) in [(groups.dense[index], false), (groups.experts[index], true)] {
+        guard let group else { continue }
         let members = segment.filter { model.parameters[$0].isOfExperts == isOfExperts }
         let offsets = Self.offsets(members.map { model.parameters[$0].master.count }, ranks: group.size)
         for (member, offsets) in zip(members, offsets) {
@@ -70,6 +69,13 @@ package final class ShardedParameters {
   /// The elements of each parameter that this rank updates.
   package var owned: [Range<Int>] {
     shares.map { $0.offsets[$0.group.rank]..<$0.offsets[$0.group.rank + 1] }
+  }
+
+  /// Sums the gradients of all segments, to which nothing more will be added. Ranks may be done with them in different
+  /// orders, so they begin when all are there.
+  package func reduceAll() {
+    for segment in segments.indices { reduce(segment: segment) }
+    finishReductions()
   }
 
   /// Begins to sum the gradients of a segment, to which nothing more will be added.
@@ -101,7 +107,7 @@ package final class ShardedParameters {
   /// read a parameter of a segment before ``finishGather(segment:)``.
   package func startGather() {
     precondition(gathers.isEmpty, "a second gather before the first is over")
-    for (segment, indices) in segments.enumerated() {
+    for (segment, indices) in segments.enumerated() where !indices.isEmpty {
       gathers[segment] = indices.compactMap { index in
         let share = shares[index]
         guard share.group.size > 1 else { return nil }

@@ -33,7 +33,7 @@ extension EvaluationResult {
   /// Adds up what the ranks have found.
   fileprivate mutating func add(over ranks: TrainingRanks) {
     sums = ranks.reduce(sums)
-    let counts = ranks.sum([tokens, accepted, compared] + valid)
+    let counts = ranks.sumOverData([tokens, accepted, compared] + valid)
     (tokens, accepted, compared, valid) = (counts[0], counts[1], counts[2], Array(counts[3...]))
   }
 }
@@ -95,14 +95,14 @@ package struct Evaluator {
     let context = ForwardContext(
       tape: Tape(on: model.device, isRecording: false), sequences: batch.sequences, length: batch.length,
       table: model.rotaryTable(batch.length), exchange: ranks?.exchange(microBatch: 0))
-    let (_, losses, hidden) = model.losses(
-      batch, Objective(validLabels: valid, multiTokenWeight: 0), context)
+    let (losses, hidden) = model.losses(
+      batch, Objective(validLabels: valid, multiTokenWeight: 0), context, over: ranks)
     for depth in valid.indices {
       result.sums[depth] += losses.tokens[depth]
       result.valid[depth] += valid[depth]
     }
     result.tokens += valid[0]
-    guard acceptance else { return }
+    guard acceptance, !hidden.isEmpty else { return }
     let (main, draft) = (model.mostLikely(hidden[0]), model.mostLikely(hidden[1]))
     let labels = batch.shifted(by: 1).labels
     for i in labels.indices where labels[i] >= 0 {

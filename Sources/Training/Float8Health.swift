@@ -45,7 +45,7 @@ extension Trainer {
     guard section.fallBack == .fallBack else { return record }
     // What any rank has seen is true for all: they compute with each other's experts, and hold each other's copies.
     var layers = Set(record.passed.map(\.layer))
-    if let ranks { layers = ranks.union(layers, below: (model.float8Layers.last?.number ?? -1) + 1) }
+    if let ranks { layers = ranks.union(layers, below: model.configuration.numHiddenLayers + model.depths) }
     guard !layers.isEmpty else { return record }
     record.fallenBack = layers.sorted()
     state.fallenBackLayers.formUnion(layers)

@@ -72,17 +72,26 @@ extension DeepSeek {
 }
 
 extension RunConfiguration {
-  /// The process grid of the `parallel` section; nil for one rank alone.
+  /// The process grid of the `parallel` section, and its pipeline; nil for one rank alone, and for none.
   ///
   /// - Throws: `CommunicationError.grid` when the ranks that were started do not fit the section, or cannot share the
-  ///   batch.
-  func grid(_ world: Communicator?, experts: Int) throws(CommunicationError) -> ProcessGrid? {
-    let ranks = world?.size ?? 1
-    let data = parallel.data ?? ranks
+  ///   batch or the model.
+  func grid(
+    _ world: Communicator?, _ model: ModelConfiguration
+  ) throws(CommunicationError) -> (grid: ProcessGrid, pipeline: PipelinePlan?)? {
+    let (ranks, experts) = (world?.size ?? 1, model.nRoutedExperts)
+    let data = parallel.data ?? max(1, ranks / parallel.pipeline)
     let divides = { (count: Int) in data.isMultiple(of: count) && experts.isMultiple(of: count) }
     let expert = parallel.expert ?? (1...data).last(where: divides) ?? 1
-    var faults = ProcessGrid.faults(ranks: ranks, pipeline: 1, data: data, expert: expert)
-    if let fault = faultOfBatch(dataRanks: data) { faults.append(fault) }
+    var faults = ProcessGrid.faults(ranks: ranks, pipeline: parallel.pipeline, data: data, expert: expert)
+    var plan: PipelinePlan?
+    if let fault = faultOfBatch(dataRanks: data) {
+      faults.append(fault)
+    } else if parallel.pipeline > 1 {
+      do { plan = try PipelinePlan(self, model, ranks: parallel.pipeline, data: data) } catch {
+        faults += error.texts
+      }
+    }
     let least = TokenSlicing.leastLimit(tokens: microBatchTokens, ranks: expert)
     if let rows = parallel.exchangeRows, rows < least {
       faults.append(
@@ -92,14 +101,14 @@ extension RunConfiguration {
     guard faults.isEmpty else { throw .grid(faults: faults) }
     let grid =
       if let world, ranks > 1 {
-        try ProcessGrid(world: world, data: data, expert: expert)
+        try ProcessGrid(world: world, pipeline: parallel.pipeline, data: data, expert: expert)
       } else {
         nil as ProcessGrid?
       }
     if parallel.exchange == .twoLevel, let fault = ExchangePath.fault(nodes: grid?.expertRanks.nodes ?? [0]) {
       throw .grid(faults: ["parallel.exchange is two_level, but \(fault); set it to auto"])
     }
-    return grid
+    return grid.map { ($0, plan) }
   }
 }
 

@@ -10,6 +10,8 @@ package struct StepSums: Sendable {
   package var objective: Objective
   /// Tokens that each expert received in the whole batch, by layer.
   package var loads: [Int: [Int]] = [:]
+  /// nil without a pipeline.
+  package var pipeline: PipelineTimes?
 
   /// The mean loss of the main head, in nats per token.
   package var mainLoss: Double { mean(0) }
@@ -22,7 +24,7 @@ package struct StepSums: Sendable {
     return mainLoss + weighed + losses.balance
   }
 
-  fileprivate mutating func add(_ losses: LossSums, _ routing: [LayerRouting]) {
+  mutating func add(_ losses: LossSums, _ routing: [LayerRouting]) {
     self.losses += losses
     for routing in routing {
       let load = loads[routing.layer] ?? Array(repeating: 0, count: routing.counts.count)
@@ -53,7 +55,8 @@ package struct StepRunner {
   ///   - monitor: watches the FP8 matrices.
   /// - Returns: sums over all ranks.
   package func run(
-    _ batches: some Collection<MicroBatch>, multiTokenWeight: Double, monitor: Float8Monitor? = nil
+    _ batches: some RandomAccessCollection<MicroBatch>, multiTokenWeight: Double,
+    monitor: Float8Monitor? = nil
   ) -> StepSums {
     if let monitor {
       ranks?.shards.finishGathers()
@@ -68,11 +71,29 @@ package struct StepRunner {
       for (depth, count) in batch.validLabels(depths: depths).enumerated() { valid[depth] += count }
     }
     if let ranks {
-      let total = ranks.sum(valid + [globalSequences])
+      let total = ranks.sumOverData(valid + [globalSequences])
       (valid, globalSequences) = (Array(total.dropLast()), total[depths + 1])
     }
     let objective = Objective(validLabels: valid, multiTokenWeight: multiTokenWeight)
-    var sums = StepSums(losses: LossSums(depths: depths), objective: objective)
+    let empty = StepSums(losses: LossSums(depths: depths), objective: objective)
+    guard let ranks else { return run(batches, empty, globalSequences, monitor) }
+    var sums =
+      if let pipeline = ranks.pipeline {
+        run(batches, empty, globalSequences, in: pipeline, of: ranks, monitor)
+      } else {
+        run(batches, empty, globalSequences, monitor)
+      }
+    ranks.sum(&sums)
+    return sums
+  }
+
+  /// One after the other, or the forward pass of each beside the backward pass of the one before.
+  private func run(
+    _ batches: some RandomAccessCollection<MicroBatch>, _ empty: StepSums, _ globalSequences: Int,
+    _ monitor: Float8Monitor?
+  ) -> StepSums {
+    let objective = empty.objective
+    var sums = empty
     var owed: (() -> Void)?
     for (index, batch) in batches.enumerated() {
       let context = context(batch, Tape(on: model.device), globalSequences, microBatch: index, monitor)
@@ -99,12 +120,11 @@ package struct StepRunner {
       if ranks?.strands == nil || index == batches.count - 1 { owed?() }
     }
     ranks?.shards.finishReductions()
-    ranks?.sum(&sums)
     return sums
   }
 
   /// The first intermediate result of a batch that holds a NaN or infinity. Ranks go through their batches together.
-  package func firstNonFiniteActivation(_ batches: some Collection<MicroBatch>) -> String? {
+  package func firstNonFiniteActivation(_ batches: some RandomAccessCollection<MicroBatch>) -> String? {
     var first: String?
     for (index, batch) in batches.enumerated() {
       var found: String?
@@ -117,7 +137,7 @@ package struct StepRunner {
           }
         })
       let valid = batch.validLabels(depths: model.depths)
-      _ = model.losses(batch, Objective(validLabels: valid, multiTokenWeight: 0), context)
+      _ = model.losses(batch, Objective(validLabels: valid, multiTokenWeight: 0), context, over: ranks)
       first = first ?? found
       if ranks == nil, first != nil { return first }
     }
@@ -136,7 +156,7 @@ package struct StepRunner {
     return withExtendedLifetime((tape, context)) { pool.liveBytes - before }
   }
 
-  private func context(
+  func context(
     _ batch: MicroBatch, _ tape: Tape, _ globalSequences: Int, microBatch: Int,
     _ monitor: Float8Monitor? = nil
   ) -> ForwardContext {

@@ -60,17 +60,19 @@ package final class Trainer {
       directory: configuration.checkpointDirectory, keep: configuration.checkpoint.keep)
     let start = try Self.start(resume, checkpoints)
     source = try data.source(configuration, model: shape)
-    let grid = try configuration.grid(world, experts: shape.nRoutedExperts)
+    let layout = try configuration.grid(world, shape)
+    let grid = layout?.grid
     try MemoryCheck(training: shape, configuration).run()
     let device = try Device(threads: configuration.training.threads, request)
     model = DeepSeek(
       shape, compute: configuration.precision.mode.dtype, float8: Float8Policy(configuration.precision),
-      packedFor: configuration.training.packedWeights.layouts, share: grid?.share ?? .all, on: device)
+      packedFor: configuration.training.packedWeights.layouts, share: grid?.share ?? .all,
+      stages: layout?.pipeline?.layout.stages(of: grid?.stage ?? 0), on: device)
     let section = configuration.parallel
     let rowLimit = grid.flatMap { configuration.rowLimit(expertRanks: $0.expert, model: shape) }
-    ranks = grid.map { [model] grid in
+    ranks = layout.map { [model] grid, pipeline in
       TrainingRanks(
-        grid, model, gradients: section.gradients.payload, overlaps: section.overlap,
+        grid, model, pipeline: pipeline, gradients: section.gradients.payload, overlaps: section.overlap,
         isTwoLevel: section.exchange.isTwoLevel(on: grid.expertRanks.nodes), rowLimit: rowLimit)
     }
     optimizer = Optimizer(
@@ -81,7 +83,7 @@ package final class Trainer {
     runner.recomputation = Recomputation(configuration.training.recompute)
     runner.balance = BalanceLosses(configuration.training, shape)
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
-    schedule = configuration.learningRateSchedule(dataRanks: grid?.data ?? 1)
+    schedule = configuration.learningRateSchedule(shares: ranks?.shares ?? 1)
     try begin(start)
   }
 

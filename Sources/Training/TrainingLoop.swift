@@ -23,7 +23,7 @@ extension Trainer {
   /// - Parameter recorder: nil where another rank keeps the files of the run.
   package func run(_ recorder: RunRecorder?, stop: borrowing StopSignal) throws -> RunSummary {
     var summary = RunSummary(state: state)
-    let total = configuration.totalSteps(dataRanks: dataRanks)
+    let total = configuration.totalSteps(shares: shares)
     for note in notes { recorder?.note(note) }
     if state.step >= total {
       recorder?.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")

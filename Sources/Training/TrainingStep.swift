@@ -43,7 +43,7 @@ extension Trainer {
   func sumGradients(_ monitor: Float8Monitor? = nil, samples: Range<Int>? = nil) -> SummedStep {
     let begin = ContinuousClock.now
     let traffic = ranks?.grid.world.counters
-    let (section, clock) = (configuration.training, configuration.clock(dataRanks: dataRanks))
+    let (section, clock) = (configuration.training, configuration.clock(shares: shares))
     let sequences = clock.batch.size(tokens: state.tokens, multiple: clock.multiple)
     let samples = samples ?? state.nextSample..<state.nextSample + sequences
     let weight = section.mtpLossWeight.value(tokens: state.tokens)
@@ -66,12 +66,13 @@ extension Trainer {
     return runner.activationBytes(source.microBatch(first: state.nextSample, count: size))
   }
 
-  var dataRanks: Int { ranks?.grid.data ?? 1 }
+  /// What the number of micro-batches of a step is a multiple of.
+  var shares: Int { ranks?.shares ?? 1 }
 
-  /// This rank's equal run of the samples of a step.
-  private func batches(_ samples: Range<Int>) -> some Collection<MicroBatch> {
+  /// This rank's equal run of the samples of a step; the ranks of a pipeline have the same.
+  private func batches(_ samples: Range<Int>) -> some RandomAccessCollection<MicroBatch> {
     let (size, source) = (configuration.training.microBatchSize, source)
-    let own = samples.count / dataRanks
+    let own = samples.count / (ranks?.grid.data ?? 1)
     let first = samples.lowerBound + (ranks?.grid.dataRank ?? 0) * own
     return (0..<own / size).lazy.map { source.microBatch(first: first + $0 * size, count: size) }
   }
@@ -120,7 +121,7 @@ extension Trainer {
     state.step += 1
     state.tokens += tokens(step)
     state.nextSample = step.samples.upperBound
-    let (sums, hasBias) = (step.sums, model.configuration.hasRouterBias)
+    let sums = step.sums
     let seconds = (ContinuousClock.now - step.begin) / .seconds(1)
     var metrics = StepMetrics(
       step: state.step, tokens: state.tokens,
@@ -129,18 +130,29 @@ extension Trainer {
       losses: .init(
         total: sums.total, main: sums.mainLoss, mtp: sums.multiTokenLosses, balance: sums.losses.balance),
       gradientNorm: step.norm, clipCoefficient: isSkipped ? nil : optimizer.clipCoefficient(norm: step.norm),
-      learningRate: rate, mtpWeight: model.predictors.isEmpty ? nil : step.multiTokenWeight,
-      biasUpdateSpeed: model.buffers.isEmpty ? nil : step.biasUpdateSpeed,
+      learningRate: rate, mtpWeight: model.depths == 0 ? nil : step.multiTokenWeight,
+      biasUpdateSpeed: model.hasRouterBiases ? step.biasUpdateSpeed : nil,
       nonFiniteSteps: state.nonFinite.total, isSkipped: isSkipped, stepSeconds: seconds,
       tokensPerSecond: Double(tokens(step)) / seconds, peakMemoryBytes: peakMemoryBytes(),
-      layers: model.expertLayers.compactMap { experts in
-        sums.loads[experts.layer].map {
-          LayerLoad(layer: experts.layer, counts: $0, bias: hasBias ? Array(experts.bias.floats) : [])
-        }
-      },
+      layers: layerLoads(sums),
       traffic: step.traffic.flatMap { ranks?.traffic(since: $0) } ?? StepTraffic())
+    metrics.pipeline = sums.pipeline
     metrics.fallenBackLayers = configuration.precision.fallsBack ? state.fallenBackLayers.count : nil
     return metrics
+  }
+
+  /// How the experts of each layer were loaded, and the biases of their routers, wherever in a pipeline they are.
+  private func layerLoads(_ sums: StepSums) -> [LayerLoad] {
+    let layers = model.expertLayerNumbers
+    var biases = Dictionary(
+      uniqueKeysWithValues: model.hasRouterBiases
+        ? model.expertLayers.map { ($0.layer, Array($0.bias.floats)) } : [])
+    if let ranks, model.hasRouterBiases {
+      biases = ranks.ofPipeline(biases, layers: layers, count: model.configuration.nRoutedExperts)
+    }
+    return layers.compactMap { layer in
+      sums.loads[layer].map { LayerLoad(layer: layer, counts: $0, bias: biases[layer] ?? []) }
+    }
   }
 
   /// Looks for where it began: weights, then activations, then gradients.

@@ -76,7 +76,8 @@ package struct Verification {
       return nil
     }
     var alone = configuration
-    (alone.parallel.data, alone.parallel.expert, alone.parallel.exchange) = (1, 1, .auto)
+    alone.parallel = ParallelSection()
+    (alone.parallel.data, alone.parallel.expert) = (1, 1)
     let one = try Trainer(alone, resume: .apart, device: device)
     let isExact = alone.precision.mode == .float32
     alone.precision = PrecisionSection(mode: .float32)

@@ -9,53 +9,19 @@ import Testing
 
 /// Several ranks, as threads of this process, against one rank that does the same steps alone.
 struct RankParityTests {
-  private static let yaml = """
-    model: {vocab_size: 256, hidden_size: 32, num_hidden_layers: 3, num_attention_heads: 2, intermediate_size: 64, \
-    moe_intermediate_size: 16, q_lora_rank: 24, kv_lora_rank: 16, qk_nope_head_dim: 8, qk_rope_head_dim: 8, \
-    v_head_dim: 16, n_routed_experts: 8, n_shared_experts: 1, num_experts_per_tok: 3, first_k_dense_replace: 1, \
-    n_group: 4, topk_group: 2, max_position_embeddings: 32, num_nextn_predict_layers: 1, initializer_range: 0.1}
-    data: {synthetic: true}
-    training: {steps: 6, sequence_length: 16, micro_batch_size: 1, global_batch_size: 8, bias_update_speed: 0.01, \
-    threads: 1, sequence_balance_loss: 0.01}
-    learning_rate: {phases: [{shape: constant, to: 1.0e-3}]}
-    precision: {mode: float32}
-    evaluation: {every: null}
-    checkpoint: {every: null, on_exit: false}
-
-    """
-
-  private static func configuration(_ overrides: [String]) throws -> RunConfiguration {
-    try RunConfiguration.parse(
-      yaml: yaml, source: "ranks.yaml",
-      overrides: ["run.name=ranks", "run.directory=/nonexistent"] + overrides)
-  }
-
-  /// As many ranks on each, one after the other.
-  private static func nodes(_ nodes: Int, of ranks: Int) -> [Int] { (0..<ranks).map { $0 * nodes / ranks } }
-
-  private func report(
-    _ ranks: Int, nodes: Int = 1, _ overrides: [String], steps: Int = 3
-  ) throws -> Verification.Report {
-    let configuration = try Self.configuration(overrides)
-    let reports = try World.loopback(ranks: ranks, nodes: Self.nodes(nodes, of: ranks)) { world in
-      try Verification(configuration, world: world.communicator).run(steps: steps)
-    }
-    return try #require(reports[0])
-  }
-
   @Test(arguments: [
     (1, 1, 1), (2, 1, 1), (2, 2, 1), (4, 1, 1), (4, 2, 1), (4, 4, 1), (8, 2, 1), (8, 8, 1),
     // In two levels: groups of ranks on several nodes.
     (4, 4, 2), (8, 8, 2), (8, 4, 4),
   ])
   func float32(data: Int, expert: Int, nodes: Int) throws {
-    let report = try report(data, nodes: nodes, ["parallel={data: \(data), expert: \(expert)}"])
+    let report = try RankRuns.report(data, nodes: nodes, ["parallel={data: \(data), expert: \(expert)}"])
     for kind in Verification.Kind.allCases {
       let worst = try #require(report.worst[kind])
       #expect(worst.relative <= 1e-5, "\(kind): \(worst)")
     }
     #expect(report.rerouted == 0 && report.routed > 0)
-    let tensors = try Trainer(Self.configuration([]), resume: .apart).optimizer.gradients.count
+    let tensors = try Trainer(RankRuns.configuration([]), resume: .apart).optimizer.gradients.count
     #expect(report.compared == [.loss: 3 * 2, .gradient: 3 * tensors, .parameter: 3 * tensors])
   }
 
@@ -63,11 +29,11 @@ struct RankParityTests {
   @Test(arguments: [(2, 2, 1), (4, 2, 1), (4, 4, 1), (4, 4, 2)], ["float32", "fp8"])
   func overlapChangesNoBits(layout: (data: Int, expert: Int, nodes: Int), mode: String) throws {
     let runs = try [true, false].map { overlaps in
-      let configuration = try Self.configuration([
+      let configuration = try RankRuns.configuration([
         "parallel={data: \(layout.data), expert: \(layout.expert), overlap: \(overlaps)}",
         "precision={mode: \(mode)}",
       ])
-      let nodes = Self.nodes(layout.nodes, of: layout.data)
+      let nodes = RankRuns.nodes(layout.nodes, of: layout.data)
       return try World.loopback(ranks: layout.data, nodes: nodes) { world in
         let trainer = try Trainer(configuration, resume: .apart, world: world.communicator)
         let losses = try (0..<3).map { _ in try trainer.step().losses.total }
@@ -85,7 +51,7 @@ struct RankParityTests {
   /// Each token has all experts, so that no near tie between two of them is decided differently.
   @Test(arguments: ["bfloat16", "fp8"], [(2, 1, 1), (2, 2, 1), (4, 2, 1), (4, 4, 1), (4, 4, 2)])
   func rounded(mode: String, layout: (data: Int, expert: Int, nodes: Int)) throws {
-    let report = try report(
+    let report = try RankRuns.report(
       layout.data, nodes: layout.nodes,
       [
         "parallel={data: \(layout.data), expert: \(layout.expert)}", "precision={mode: \(mode)}",
@@ -102,7 +68,7 @@ struct RankParityTests {
   func slices(data: Int, expert: Int, nodes: Int) throws {
     // At least half of the experts' ranks get a row of each of the 16 tokens of each rank.
     let parallel = "parallel={data: \(data), expert: \(expert), exchange_rows: \(2 * expert)}"
-    let report = try report(data, nodes: nodes, [parallel])
+    let report = try RankRuns.report(data, nodes: nodes, [parallel])
     for kind in Verification.Kind.allCases {
       let worst = try #require(report.worst[kind])
       #expect(worst.relative <= 1e-5, "\(kind): \(worst)")
@@ -111,7 +77,7 @@ struct RankParityTests {
   }
 
   @Test func tooFewRows() throws {
-    let configuration = try Self.configuration(["parallel={data: 2, expert: 2, exchange_rows: 1}"])
+    let configuration = try RankRuns.configuration(["parallel={data: 2, expert: 2, exchange_rows: 1}"])
     let error = try #require(throws: CommunicationError.self) {
       _ = try World.loopback(ranks: 2) { world in
         _ = try Trainer(configuration, resume: .apart, world: world.communicator)
@@ -127,7 +93,7 @@ struct RankParityTests {
     ([0, 0, 0, 1], 4, "nodes [0, 0, 0, 1]"),
   ])
   func twoLevelsWhereTheyCannotBe(nodes: [Int], expert: Int, words: String) throws {
-    let configuration = try Self.configuration([
+    let configuration = try RankRuns.configuration([
       "parallel={data: 4, expert: \(expert), exchange: two_level}"
     ])
     let error = try #require(throws: CommunicationError.self) {

@@ -51,6 +51,14 @@ package struct ParameterCount: Sendable, Hashable {
   }
 }
 
+extension ParameterCount {
+  /// What one token uses of the projections of a layer; the modules of multi-token prediction come after the main ones.
+  static func active(layer: Int, of model: ModelConfiguration) -> Int {
+    let count = LayerCount(model)
+    return count.attention + (model.isMixtureOfExperts(layer: layer) ? count.activeExperts : count.dense)
+  }
+}
+
 /// The parameters of one layer's parts.
 private struct LayerCount {
   let attention, dense, experts, activeExperts: Int

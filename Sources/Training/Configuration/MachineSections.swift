@@ -31,7 +31,13 @@ package struct PrecisionSection: Sendable, Hashable {
 
 /// The `parallel` section: ranks = pipeline × data; expert divides data.
 package struct ParallelSection: Sendable, Hashable {
-  package var pipeline: Int?
+  package var pipeline = 1
+  /// nil for the one that suits the ranks and the batch.
+  package var schedule: String?
+  /// nil for equal costs.
+  package var stages: String?
+  /// nil for what the schedule has.
+  package var virtualStages: Int?
   /// nil for the largest number that divides both the data ranks and the experts of a layer.
   package var expert: Int?
   /// nil for all ranks.
@@ -58,7 +64,19 @@ package struct ParallelSection: Sendable, Hashable {
   static let schema = Schema<ParallelSection>(
     initial: ParallelSection(),
     fields: [
-      .init("pipeline", \.pipeline, one.optional("auto"), "ranks of a pipeline"),
+      .init("pipeline", \.pipeline, ranks, "ranks of a pipeline, which share the layers"),
+      .init(
+        "schedule", \.schedule, ValueKind.string.optional("auto"),
+        "what the ranks of a pipeline do when: gpipe, 1f1b, interleaved, zb1p, dualpipe, dualpipev, or the path of a "
+          + "file; auto: dualpipe where pipeline is even and a step has an even number of micro-batches, at least twice "
+          + "as many as ranks; else 1f1b"),
+      .init(
+        "stages", \.stages, ValueKind.string.optional("auto"),
+        "what each stage of the pipeline computes, as in E|t*3|t*3L: E the embedding, t a layer, L norm, MTP and head; "
+          + "auto: stages of equal cost"),
+      .init(
+        "virtual_stages", \.virtualStages, ValueKind<Int>.integer(1...1024).optional("auto"),
+        "stages of each rank, for schedule interleaved"),
       .init(
         "expert", \.expert, ranks.optional("auto"),
         "ranks that share the experts of a layer; auto: the most that divide data and n_routed_experts"),
@@ -85,19 +103,16 @@ package struct ParallelSection: Sendable, Hashable {
       .init("expert", "data") {
         guard let expert = $0.expert, let data = $0.data, !data.isMultiple(of: expert) else { return nil }
         return "expert (\(expert)) must divide data (\(data)): experts are spread over data-parallel ranks"
-      }
+      },
+      .init("schedule", "pipeline") {
+        guard $0.pipeline == 1, $0.schedule != nil || $0.stages != nil || $0.virtualStages != nil else {
+          return nil
+        }
+        return "schedule, stages and virtual_stages have no effect while pipeline is 1; leave them out"
+      },
     ])
 
   private static let ranks = ValueKind<Int>.integer(1...65536)
-
-  private static let one = ValueKind<Int>(
-    "only 1",
-    read: { node, reading in
-      guard node.content != .scalar("1", quoted: false) else { return 1 }
-      reading.fault(
-        at: node.location, "must be 1 or auto: this version has no pipelines; found \(node.found)")
-      return nil
-    }, write: { .plain("\($0)") })
 }
 
 /// The `communication` section.

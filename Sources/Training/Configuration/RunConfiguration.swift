@@ -68,26 +68,27 @@ extension RunConfiguration {
   /// Where checkpoints are kept.
   package var checkpointDirectory: String { checkpoint.directory ?? "\(runDirectory)/checkpoints" }
 
-  /// Turns steps into tokens, on `dataRanks` data-parallel ranks.
-  package func clock(dataRanks: Int = 1) -> TrainingClock {
+  /// Turns steps into tokens.
+  /// - Parameter shares: a step has a multiple of so many micro-batches: of data-parallel ranks, times the schedule's.
+  package func clock(shares: Int = 1) -> TrainingClock {
     TrainingClock(
-      batch: training.globalBatchSize, multiple: training.microBatchSize * dataRanks,
+      batch: training.globalBatchSize, multiple: training.microBatchSize * shares,
       sequenceLength: training.sequenceLength)
   }
 
   /// The learning rate, resolved to the batch sizes of this run.
-  package func learningRateSchedule(dataRanks: Int = 1) -> LearningRateSchedule {
+  package func learningRateSchedule(shares: Int = 1) -> LearningRateSchedule {
     LearningRateSchedule(
-      phases: learningRate.phases, clock: clock(dataRanks: dataRanks), runEnd: end(dataRanks: dataRanks))
+      phases: learningRate.phases, clock: clock(shares: shares), runEnd: end(shares: shares))
   }
 
   /// Where the run ends: at `training.steps` or at `training.tokens`, whichever comes first.
-  package func end(dataRanks: Int = 1) -> LearningRateSchedule.End {
+  package func end(shares: Int = 1) -> LearningRateSchedule.End {
     switch (training.steps, training.tokens) {
     case (let steps?, nil): .step(steps)
     case (nil, let tokens?): .tokens(tokens)
     case (let steps?, let tokens?):
-      clock(dataRanks: dataRanks).steps(reaching: tokens) < steps ? .tokens(tokens) : .step(steps)
+      clock(shares: shares).steps(reaching: tokens) < steps ? .tokens(tokens) : .step(steps)
     case (nil, nil): preconditionFailure("a run configuration names steps or tokens; validation saw to it")
     }
   }
@@ -111,10 +112,10 @@ extension RunConfiguration {
   }
 
   /// The steps of the whole run.
-  package func totalSteps(dataRanks: Int = 1) -> Int {
-    switch end(dataRanks: dataRanks) {
+  package func totalSteps(shares: Int = 1) -> Int {
+    switch end(shares: shares) {
     case .step(let steps): steps
-    case .tokens(let tokens): clock(dataRanks: dataRanks).steps(reaching: tokens)
+    case .tokens(let tokens): clock(shares: shares).steps(reaching: tokens)
     }
   }
 }

@@ -35,6 +35,8 @@ package struct StepMetrics: MetricsRecord, Hashable {
   /// One for each MoE layer, empty for a dense model.
   package var layers: [LayerLoad]
   package var traffic: StepTraffic
+  /// nil without a pipeline.
+  package var pipeline: PipelineTimes?
 
   /// Means over the predicted tokens of the global batch, in nats.
   package struct Losses: Hashable, Sendable {
@@ -85,6 +87,7 @@ package struct StepMetrics: MetricsRecord, Hashable {
     add("tokens_per_second", tokensPerSecond)
     add("step_seconds", stepSeconds)
     fields += traffic.fields
+    fields += pipeline?.fields ?? []
     fields.append(MetricField("sequences", .integer(sequences)))
     add("epoch", epoch)
     add("mtp_weight", mtpWeight)

@@ -24,7 +24,9 @@ private let width = 19
 
 /// Linear maps, normalization and activation.
 extension OperationCase {
-  static var denseCases: [OperationCase] { [linear, oneByOne, rmsNorm, swiglu] + residualNorms + [1, 2].map(residualSum) }
+  static var denseCases: [OperationCase] {
+    [linear, oneByOne, rmsNorm, swiglu] + residualNorms + [1, 2].map(residualSum)
+  }
 
   private static var linear: OperationCase {
     OperationCase(

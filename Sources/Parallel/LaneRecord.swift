@@ -1,0 +1,34 @@
+package import Pipeline
+
+/// When a rank did what in one run of its lane.
+package struct LaneRecord: Sendable {
+  /// One action.
+  package struct Event: Sendable {
+    package let action: Action
+    /// While its messages were awaited; it begins at the end of this.
+    package let waited: Range<ContinuousClock.Instant>
+    package let end: ContinuousClock.Instant
+    /// Seconds of it in which nothing was computed, as it waited for messages of its own.
+    package let exposed: Double
+  }
+
+  package let begin: ContinuousClock.Instant
+  package internal(set) var end: ContinuousClock.Instant
+  package private(set) var events: [Event] = []
+
+  init(begin: ContinuousClock.Instant) { (self.begin, end) = (begin, begin) }
+
+  mutating func add(
+    _ action: Action, waited: Range<ContinuousClock.Instant>, end: ContinuousClock.Instant, exposed: Double
+  ) {
+    events.append(Event(action: action, waited: waited, end: end, exposed: exposed))
+  }
+
+  /// Seconds from the first action to the last.
+  package var makespan: Double { (end - begin) / .seconds(1) }
+
+  /// Seconds in which the rank computed.
+  package var busy: Double {
+    events.reduce(0) { $0 + ($1.end - $1.waited.upperBound) / .seconds(1) - $1.exposed }
+  }
+}

@@ -1,0 +1,21 @@
+package import Pipeline
+package import Tensors
+
+/// What a rank computes at the cells of its lane; ``PipelineExecutor`` says when.
+package protocol StageWork: AnyObject {
+  /// Room for an activation that arrives at a cell, or for the gradient of one that it has sent.
+  func room(for cell: Cell) -> Tensor
+
+  /// - Parameter input: nil where the route begins.
+  /// - Returns: what the next stage goes on from; nil where the route ends.
+  func forward(_ cell: Cell, _ input: Tensor?) -> Tensor?
+
+  /// - Parameters:
+  ///   - gradient: of what `forward` returned; nil where the route ends.
+  ///   - deferring: whether ``weightGradient(_:)`` comes later.
+  /// - Returns: the gradient of the input; nil where the route begins.
+  func backward(_ cell: Cell, _ gradient: Tensor?, deferring: Bool) -> Tensor?
+
+  /// What `backward` has put off.
+  func weightGradient(_ cell: Cell)
+}

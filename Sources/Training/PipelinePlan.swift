@@ -1,0 +1,76 @@
+package import Model
+internal import Optimization
+package import Parallel
+package import Pipeline
+
+/// The pipeline that a configuration asks for: the schedule, and what of the model lies where.
+package struct PipelinePlan: Sendable {
+  package let layout: PipelineLayout
+  /// Micro-batches of a step are a multiple of this.
+  package let multiple: Int
+  private let name: String
+  private let virtualStages: Int?
+
+  /// What does not fit, in words for a person.
+  package struct Faults: Error { package let texts: [String] }
+
+  /// - Parameters:
+  ///   - model: with its vocabulary.
+  ///   - data: data-parallel ranks.
+  /// - Throws: everything that does not fit.
+  package init(
+    _ configuration: RunConfiguration, _ model: ModelConfiguration, ranks: Int, data: Int
+  ) throws(Faults) {
+    let section = configuration.parallel
+    let batch = configuration.training.globalBatchSize
+    let share = configuration.training.microBatchSize * data
+    let counts = [batch.from / share, batch.to / share]
+    let isEven = ranks.isMultiple(of: 2) && counts.allSatisfy { $0.isMultiple(of: 2) && $0 >= 2 * ranks }
+    name = section.schedule ?? (isEven ? ScheduleName.dualPipe : .oneForwardOneBackward).rawValue
+    virtualStages = section.virtualStages
+    multiple =
+      switch ScheduleName(rawValue: name) {
+      case .dualPipe: 2
+      case .interleaved: ranks
+      default: 1
+      }
+    var faults: [String] = []
+    var placement: Placement?
+    for count in Set(counts).sorted() {
+      do {
+        placement = try Schedule.named(
+          name, ranks: ranks, microbatches: count, virtualStages: virtualStages
+        ).placement
+      } catch {
+        faults.append(
+          "parallel.schedule: \(error) (\(count) micro-batches of a step are training.global_batch_size / "
+            + "(training.micro_batch_size × data ranks))")
+      }
+    }
+    guard let placement, faults.isEmpty else { throw Faults(texts: faults) }
+    do {
+      let stages =
+        try section.stages.map { text throws(StageLayout.Fault) in try StageLayout(text, of: model) }
+        ?? StageLayout(
+          stages: placement.stages, of: model, tokens: configuration.training.sequenceLength)
+      guard stages.stages.count == placement.stages else {
+        throw StageLayout.Fault(
+          description: "\(stages): \(stages.stages.count) stages, but \(name) on \(ranks) ranks has "
+            + "\(placement.stages)")
+      }
+      layout = PipelineLayout(placement, stages.stages)
+    } catch {
+      throw Faults(texts: ["parallel.stages: \(error)"])
+    }
+  }
+
+  /// The schedule of a step.
+  package func schedule(microbatches: Int) -> Schedule {
+    let ranks = layout.placement.ranks
+    do {
+      return try .named(name, ranks: ranks, microbatches: microbatches, virtualStages: virtualStages)
+    } catch {
+      preconditionFailure("\(name) for \(microbatches) micro-batches, between two that fit: \(error)")
+    }
+  }
+}
