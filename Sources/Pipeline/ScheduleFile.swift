@@ -3,7 +3,8 @@ internal import Foundation
 extension Schedule {
   /// Reads and verifies a file in the format of ``fileText``.
   ///
-  /// - Throws: ``ScheduleError`` that names the file, and where in it something is wrong.
+  /// - Throws: ``ScheduleError``: what cannot be read, by path, line and column; what is wrong, by rank and
+  ///   index.
   package static func read(path: String) throws(ScheduleError) -> Schedule {
     let text: String
     do {

@@ -159,6 +159,12 @@ struct SimulatorTests {
     }
   }
 
+  /// The size that `hadal schedule` must manage at once.
+  @Test(arguments: [("gpipe", 3045), ("1f1b", 3045), ("zb1p", 3015), ("dualpipe", 3014)])
+  func aLongStep(name: String, makespan: Double) throws {
+    #expect(try Sample(name, 16, 1000).schedule().simulate().makespan == makespan)
+  }
+
   @Test func actionsThatTakeNoTime() throws {
     let timeline = try Sample("dualpipe", 4, 8).schedule().simulate(
       Costs(forward: 0, inputGradient: 0, weightGradient: 0))

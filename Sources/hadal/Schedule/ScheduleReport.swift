@@ -42,7 +42,8 @@ struct ScheduleReport {
       "costs in seconds: F \(seconds(costs.forward)), I \(seconds(costs.inputGradient)), "
         + "W \(seconds(costs.weightGradient)), B = I + W, F&B \(pair); "
         + "messages \(bytes)\(link.latency.figure) s; "
-        + (costs.processors.map { "\($0) processors for all ranks" } ?? "a processor for each rank"),
+        + (costs.processors.map { "\($0) \($0 == 1 ? "processor" : "processors") for all ranks" }
+          ?? "a processor for each rank"),
       "makespan \(timeline.makespan.figure); mean bubble \((timeline.bubbleFraction * 100).text(1)) % of it",
       "critical path: \(path.computing.figure) computing, \(path.traveling.figure) in messages",
     ]
