@@ -15,8 +15,8 @@ extension Schedule {
   /// Virtual stages of `interleaved` where none are given.
   package static let defaultVirtualStages = 2
 
-  /// F or B of one micro-batch at one place, over all: more would not fit in the memory of most machines.
-  static let maximumCells = 1 << 24
+  /// Micro-batches times places that they pass: many more would not fit in the memory of small machines.
+  static let maximumCells = 1 << 22
 
   /// A schedule by the name that a user gives: one of ``ScheduleName``, or the path of a file.
   ///

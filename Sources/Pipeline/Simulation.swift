@@ -7,10 +7,15 @@ extension Schedule {
   ///
   /// - Throws: ``ScheduleError``: what ``verify()`` finds, or costs that do not fit.
   package func simulate(_ costs: Costs = Costs()) throws(ScheduleError) -> Timeline {
-    if let reason = costs.fault(stages: placement.stages) { throw .unfit(schedule: name, reason: reason) }
+    if let reason = costs.fault(stages: placement.stages, ranks: ranks) {
+      throw .unfit(schedule: name, reason: reason)
+    }
     let index = try verifiedIndex()
     var simulation = Simulation(self, costs)
     simulation.run()
+    guard simulation.timeline.makespan.isFinite else {
+      throw .unfit(schedule: name, reason: "with such costs its time is beyond the range of numbers")
+    }
     simulation.timeline.findCriticalPath(index)
     return simulation.timeline
   }

@@ -100,7 +100,9 @@ struct ScheduleTests {
     try bench.write("wrong.schedule", wrong)
     try bench.write("torn.schedule", "schedule torn\nranks 1\nmicrobatches 1\nroute 0.0\nrank 0: F0.0 B0,0\n")
     let refusals = [
-      Refusal("doubled", ["schedule", "wrong.schedule"], says: "rank 3, index 1 (F0.0)", "done twice"),
+      Refusal(
+        "doubled", ["schedule", "wrong.schedule"], says: "wrong.schedule:", "rank 3, index 1 (F0.0)",
+        "done twice"),
       Refusal("unreadable", ["schedule", "torn.schedule"], says: "torn.schedule:5:14: 'B0,0' is no action"),
       Refusal("missing", ["schedule", "missing.schedule"], says: "missing.schedule: no such file"),
       Refusal("size", ["schedule", "again.schedule", "--ranks", "8"], says: "has 16 ranks, but 8"),
@@ -147,6 +149,8 @@ struct ScheduleTests {
           "makespan"] as? Double
     }
     #expect(try makespan([]) == 66)
+    let peaks = try output(Self.small + ["--activation-bytes", "1024"]).split(separator: "\n").prefix(8)
+    #expect(peaks.filter { $0.hasSuffix("  2048") }.count == 2, "\(peaks)")
     #expect(try makespan(["--overlapped", "2"]) == 52)
     #expect(try makespan(["--forward", "2", "--input-gradient", "2", "--weight-gradient", "2"]) == 132)
     // The work of eight ranks, one after the other.

@@ -75,7 +75,14 @@ struct ScheduleFileTests {
     try Self.text.replacingOccurrences(of: "F0.0 B0.0", with: "B0.0 F0.0")
       .write(toFile: path, atomically: true, encoding: .utf8)
     let error = #expect(throws: ScheduleError.self) { try Schedule.read(path: path) }
-    #expect("\(error!)".contains("rank 1, index 0 (B0.0)"), "\(error!)")
+    #expect(
+      "\(error!)"
+        == "\(path):7:9: rank 1, index 0 (B0.0): awaits F0.0 of its own rank, which comes later, at index 1")
+    // What nobody waits for is named at the end of its lane.
+    try Self.text.replacingOccurrences(of: "  B0.0 B0.1\n", with: "")
+      .write(toFile: path, atomically: true, encoding: .utf8)
+    let short = #expect(throws: ScheduleError.self) { try Schedule.read(path: path) }
+    #expect("\(short!)" == "\(path):9:14: rank 0, index 2 (end): I0.0 is missing")
     try Data([0xff, 0xfe, 0xff]).write(to: URL(fileURLWithPath: path))
     let unreadable = #expect(throws: ScheduleError.self) { try Schedule.read(path: path) }
     #expect("\(unreadable!)" == "\(path): is no file of UTF-8 text")

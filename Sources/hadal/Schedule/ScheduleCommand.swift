@@ -24,6 +24,8 @@ struct ScheduleCommand: ParsableCommand {
   @Option(help: "Bytes of a message between stages.") var messageBytes = 0.0
   @Option(help: "Bytes per second of a link; if not given, bytes cost nothing.") var bandwidth: Double?
   @Option(help: "Seconds that a message travels.") var latency = 0.0
+  @Option(help: "Bytes that a forward keeps for its backward; text then shows each rank's peak.")
+  var activationBytes = 0.0
   @Option(help: "Processors that all ranks share; if not given, each has its own.") var processors: Int?
   @Option(help: "text, json, svg, or trace: events for chrome://tracing and Perfetto.") var format = Format
     .text
@@ -64,6 +66,7 @@ struct ScheduleCommand: ParsableCommand {
     costs.messageBytes = messageBytes
     costs.link = Link(latency: latency, bandwidth: bandwidth ?? .infinity)
     costs.processors = processors
+    costs.activationBytes = PerStage(activationBytes)
     return costs
   }
 }

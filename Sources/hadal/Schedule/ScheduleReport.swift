@@ -50,11 +50,12 @@ struct ScheduleReport {
   }
 
   private var ranks: [String] {
+    let hasBytes = costs.activationBytes[0] > 0
     var table = TextTable(
       words: [],
       numbers: [
         "rank", "stages", "bubble", "awaiting activations", "gradients", "after its end", "peak activations",
-      ])
+      ] + (hasBytes ? ["bytes"] : []))
     for rank in 0..<schedule.ranks {
       let stages = (0..<schedule.placement.slots).map {
         "\(schedule.placement.stage(at: Place(rank: rank, slot: $0)))"
@@ -63,7 +64,8 @@ struct ScheduleReport {
       let tail = timeline.makespan - (timeline.spans[rank].last?.end ?? 0)
       table.add(
         ["\(rank)", stages.joined(separator: ","), timeline.bubble[rank].figure] + waits.map(\.figure)
-          + [tail.figure, "\(timeline.peakActivations[rank])"])
+          + [tail.figure, "\(timeline.peakActivations[rank])"]
+          + (hasBytes ? [timeline.peakActivationBytes[rank].figure] : []))
     }
     return table.text.components(separatedBy: "\n")
   }
