@@ -3,8 +3,8 @@ internal import Foundation
 extension Schedule {
   /// Reads and verifies a file in the format of ``fileText``.
   ///
-  /// - Throws: ``ScheduleError``: what cannot be read, by path, line and column; what is wrong, by rank and
-  ///   index.
+  /// - Throws: ``ScheduleError`` with line and column of what is wrong, whether it cannot be read or does not
+  ///   verify; ranks that wait for each other are given without.
   package static func read(path: String) throws(ScheduleError) -> Schedule {
     let text: String
     do {

@@ -196,7 +196,7 @@ struct SimulatorTests {
       var costs = Costs()
       change(&costs)
       let error = #expect(throws: ScheduleError.self) { try schedule.simulate(costs) }
-      #expect("\(error!)".contains(words), "\(error!)")
+      #expect(description(of: error).contains(words))
     }
   }
 }
