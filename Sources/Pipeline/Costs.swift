@@ -73,7 +73,7 @@ package struct Costs: Hashable, Sendable {
   }
 
   /// What cannot be simulated; nil if nothing.
-  func fault(stages: Int) -> String? {
+  func fault(stages: Int, ranks: Int) -> String? {
     let perStage: [(String, PerStage?)] = [
       ("forward", forward), ("input gradient", inputGradient), ("weight gradient", weightGradient),
       ("overlapped pair", overlapped), ("activation bytes", activationBytes),
@@ -88,6 +88,9 @@ package struct Costs: Hashable, Sendable {
     for link in [link] + Array(links.values) {
       if !Self.isCost(link.latency) { return Self.badNumber("latency", link.latency) }
       if !(link.bandwidth > 0) { return "bandwidth \(link.bandwidth): must be greater than 0" }
+    }
+    for ends in links.keys where !(0..<ranks ~= ends.from && 0..<ranks ~= ends.to) {
+      return "a link from rank \(ends.from) to \(ends.to): there are \(ranks) ranks"
     }
     if !Self.isCost(messageBytes) { return Self.badNumber("message bytes", messageBytes) }
     if let processors, processors < 1 { return "\(processors) processors: there must be at least 1" }

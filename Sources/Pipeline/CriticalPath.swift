@@ -1,6 +1,6 @@
 extension Timeline {
-  /// Goes back from the last end: to the sender of the message that an action waited for, or if it did not wait
-  /// to the action before it in its lane.
+  /// Goes back from the last end: to the sender of the message that an action waited for, or if it did not
+  /// wait to the action before it in its lane.
   mutating func findCriticalPath(_ lanes: LaneIndex) {
     var path = CriticalPath()
     let last = spans.indices.max { (spans[$0].last?.end ?? 0) < (spans[$1].last?.end ?? 0) }

@@ -1,7 +1,7 @@
 /// Where each part of each cell is done: for a place and a micro-batch the index in its rank's lane.
 ///
-/// Making one proves that nothing is missing, doubled or unknown, and that on its own rank each backward comes
-/// after its forward, and each weight gradient after its input gradient.
+/// Making one proves that nothing is missing, doubled or unknown, and that on its own rank each backward
+/// comes after its forward, and each weight gradient after its input gradient.
 struct LaneIndex {
   enum Part: Int { case forward, inputGradient, weightGradient }
 

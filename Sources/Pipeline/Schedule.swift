@@ -10,8 +10,8 @@ package struct Schedule: Hashable, Sendable {
   /// `lanes[rank]` is the work of one rank, first action first.
   package var lanes: [[Action]]
 
-  /// - Throws: ``ScheduleError/unfit(schedule:reason:)`` if there is not a lane for each rank, or routes do not
-  ///   have the same number of micro-batches. Whether the lanes are right, only ``verify()`` says.
+  /// - Throws: ``ScheduleError/unfit(schedule:reason:)`` if there is not a lane for each rank, or the routes
+  ///   cannot have as many micro-batches each, or there are too many in all. Whether the lanes are right, only ``verify()`` says.
   package init(
     name: String, microbatches: Int, placement: Placement, lanes: [[Action]]
   ) throws(ScheduleError) {
@@ -23,6 +23,12 @@ package struct Schedule: Hashable, Sendable {
       throw .unfit(
         schedule: name,
         reason: "\(microbatches) micro-batches on \(routes) routes: give a multiple of \(routes)")
+    }
+    guard microbatches <= Self.maximumCells / placement.stages else {
+      throw .unfit(
+        schedule: name,
+        reason: "\(microbatches) micro-batches x \(placement.stages) stages are more than "
+          + "\(Self.maximumCells) cells: take fewer")
     }
     (self.name, self.microbatches, self.placement, self.lanes) = (name, microbatches, placement, lanes)
   }

@@ -56,8 +56,11 @@ extension ScheduleError: CustomStringConvertible {
 
 extension ScheduleFault: CustomStringConvertible {
   package var description: String {
-    "schedule \(schedule): rank \(rank), index \(index) (\(action.map { "\($0)" } ?? "end")): \(reason)"
+    "schedule \(schedule): \(place)\(reason)"
   }
+
+  /// For the head of a message.
+  var place: String { "rank \(rank), index \(index) (\(action.map { "\($0)" } ?? "end")): " }
 }
 
 extension ScheduleWait: CustomStringConvertible {

@@ -3,7 +3,8 @@ internal import Foundation
 extension Schedule {
   /// Reads and verifies a file in the format of ``fileText``.
   ///
-  /// - Throws: ``ScheduleError`` that names the file, and where in it something is wrong.
+  /// - Throws: ``ScheduleError`` with line and column of what is wrong, whether it cannot be read or does not
+  ///   verify; ranks that wait for each other are given without.
   package static func read(path: String) throws(ScheduleError) -> Schedule {
     let text: String
     do {
@@ -12,8 +13,13 @@ extension Schedule {
       let exists = FileManager.default.fileExists(atPath: path)
       throw .unreadable(path: path, reason: exists ? "is no file of UTF-8 text" : "no such file")
     }
-    let schedule = try parse(text, path: path)
-    try schedule.verify()
+    let reader = try ScheduleReader(text, path: path)
+    let schedule = try reader.schedule()
+    do {
+      try schedule.verify()
+    } catch {
+      throw reader.located(error)
+    }
     return schedule
   }
 
@@ -23,10 +29,7 @@ extension Schedule {
   /// - Throws: ``ScheduleError/malformed(path:line:column:reason:)``, or where the header contradicts itself
   ///   ``ScheduleError/unfit(schedule:reason:)``.
   package static func parse(_ text: String, path: String) throws(ScheduleError) -> Schedule {
-    var reader = ScheduleReader(path: path)
-    let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
-    for (index, line) in lines.enumerated() { try reader.read(line, number: index + 1) }
-    return try reader.schedule()
+    try ScheduleReader(text, path: path).schedule()
   }
 }
 
@@ -44,12 +47,33 @@ private struct ScheduleReader {
   private var counts: [String: Int] = [:]
   private var routes: [[Place]] = []
   private var lanes: [[Action]?] = []
+  /// Where each action of each lane stands.
+  private var tokens: [[(line: Int, column: Int)]] = []
   /// Whose actions a line with an indent continues.
   private var openLane: Int?
 
-  init(path: String) { self.path = path }
+  init(_ text: String, path: String) throws(ScheduleError) {
+    self.path = path
+    let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+    for (index, line) in lines.enumerated() { try read(line, number: index + 1) }
+  }
 
-  mutating func read(_ text: Substring, number: Int) throws(ScheduleError) {
+  /// An error with the place in the file of the action that it names; of a lane's end, of its last action.
+  func located(_ error: ScheduleError) -> ScheduleError {
+    switch error {
+    case .fault(let fault):
+      let places = tokens[fault.rank]
+      guard let place = places.indices.contains(fault.index) ? places[fault.index] : places.last else {
+        return .malformed(path: path, line: line, column: 1, reason: fault.place + fault.reason)
+      }
+      return .malformed(
+        path: path, line: place.line, column: place.column, reason: fault.place + fault.reason)
+    case .deadlock(_, let cycle): return .deadlock(schedule: path, cycle: cycle)
+    case .unknownName, .unfit, .unreadable, .malformed: return error
+    }
+  }
+
+  private mutating func read(_ text: Substring, number: Int) throws(ScheduleError) {
     line = number
     let words = Self.words(text)
     guard let first = words.first else { return }
@@ -115,7 +139,10 @@ private struct ScheduleReader {
       throw malformed(words[1], "'\(words[1].text)' is no number from 1 to \(Schedule.maximumCells)")
     }
     counts[key] = count
-    if key == "ranks" { lanes = Array(repeating: nil, count: count) }
+    if key == "ranks" {
+      lanes = Array(repeating: nil, count: count)
+      tokens = Array(repeating: [], count: count)
+    }
   }
 
   private mutating func readRoute(_ words: [Word]) throws(ScheduleError) {
@@ -151,6 +178,7 @@ private struct ScheduleReader {
           word, "'\(word.text)' is no action: write F0.3, B0.3, I0.3, W0.3 (slot, micro-batch) or F0.3&B1.1")
       }
       lanes[rank]?.append(action)
+      tokens[rank].append((line, word.column))
     }
   }
 

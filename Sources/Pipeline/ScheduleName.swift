@@ -15,17 +15,18 @@ extension Schedule {
   /// Virtual stages of `interleaved` where none are given.
   package static let defaultVirtualStages = 2
 
-  /// F or B of one micro-batch at one place, over all: more would not fit in the memory of most machines.
-  static let maximumCells = 1 << 24
+  /// Micro-batches times places that they pass: many more would not fit in the memory of small machines.
+  static let maximumCells = 1 << 22
 
   /// A schedule by the name that a user gives: one of ``ScheduleName``, or the path of a file.
   ///
   /// - Parameters:
-  ///   - name: a path if it has a `/` or ends in `.schedule`; its header must then agree with the numbers.
+  ///   - name: a path if it has a `/` or ends in `.schedule`.
+  ///   - ranks: for a file only if its header must say the same, as `microbatches`.
   ///   - virtualStages: stages of a rank, for `interleaved` only.
   /// - Throws: ``ScheduleError`` if there is no such schedule, or not for these numbers. A file is verified.
   package static func named(
-    _ name: String, ranks: Int, microbatches: Int, virtualStages: Int? = nil
+    _ name: String, ranks: Int?, microbatches: Int?, virtualStages: Int? = nil
   ) throws(ScheduleError) -> Schedule {
     if isPath(name) {
       if let virtualStages { throw refusal(of: virtualStages, for: name) }
@@ -33,6 +34,10 @@ extension Schedule {
     }
     guard let known = ScheduleName(rawValue: name) else { throw .unknownName(name) }
     if let virtualStages, known != .interleaved { throw refusal(of: virtualStages, for: name) }
+    guard let ranks, let microbatches else {
+      throw .unfit(
+        schedule: name, reason: "needs the numbers of ranks and micro-batches: only a file states them")
+    }
     let stages = virtualStages ?? (known == .interleaved ? defaultVirtualStages : 1)
     try checkSize(name, ranks: ranks, microbatches: microbatches, virtualStages: stages)
     switch known {
@@ -49,11 +54,12 @@ extension Schedule {
   /// Whether the text names a file and not a generated schedule.
   package static func isPath(_ name: String) -> Bool { name.contains("/") || name.hasSuffix(".schedule") }
 
-  /// For a schedule from a file: the numbers that are asked for must be those of its header.
-  package func checked(ranks: Int, microbatches: Int) throws(ScheduleError) -> Schedule {
+  /// For a schedule from a file: numbers that are asked for must be those of its header.
+  private func checked(ranks: Int?, microbatches: Int?) throws(ScheduleError) -> Schedule {
     for (what, own, asked) in [
       ("ranks", self.ranks, ranks), ("micro-batches", self.microbatches, microbatches),
-    ] where own != asked {
+    ] {
+      guard let asked, asked != own else { continue }
       throw .unfit(schedule: name, reason: "the file has \(own) \(what), but \(asked) are asked for")
     }
     return self

@@ -2,15 +2,20 @@ extension Schedule {
   /// Plays the schedule on a machine with these costs.
   ///
   /// A rank begins an action when the one before it in its lane has ended and all its messages are there; it
-  /// never chooses another. Messages leave when their action ends and cost the ranks nothing; on one link they
-  /// go one after another, in both directions at once. Equal inputs give equal bits.
+  /// never chooses another. Messages leave when their action ends and cost the ranks nothing; on a link, which
+  /// goes one way, they follow one another. Equal inputs give equal bits.
   ///
   /// - Throws: ``ScheduleError``: what ``verify()`` finds, or costs that do not fit.
   package func simulate(_ costs: Costs = Costs()) throws(ScheduleError) -> Timeline {
-    if let reason = costs.fault(stages: placement.stages) { throw .unfit(schedule: name, reason: reason) }
+    if let reason = costs.fault(stages: placement.stages, ranks: ranks) {
+      throw .unfit(schedule: name, reason: reason)
+    }
     let index = try verifiedIndex()
     var simulation = Simulation(self, costs)
     simulation.run()
+    guard simulation.timeline.makespan.isFinite else {
+      throw .unfit(schedule: name, reason: "with such costs its time is beyond the range of numbers")
+    }
     simulation.timeline.findCriticalPath(index)
     return simulation.timeline
   }

@@ -1,9 +1,9 @@
 extension Schedule {
   /// Proves that the schedule does the work of one step, and comes to its end.
   ///
-  /// Every place does one F, one I and one W of each of its micro-batches (B is both I and W), in an order that
-  /// its own rank can keep; every message is sent and received once, since both follow from these; and no ranks
-  /// wait for each other. Both halves of an overlapped pair begin when the messages of both are there.
+  /// Every place does one F, one I and one W of each of its micro-batches (B is both I and W), in an order
+  /// that its own rank can keep; every message is sent and received once, since both follow from these; and no
+  /// ranks wait for each other. Both halves of an overlapped pair begin when the messages of both are there.
   ///
   /// - Throws: ``ScheduleError/fault(_:)`` or ``ScheduleError/deadlock(schedule:cycle:)``.
   package func verify() throws(ScheduleError) { _ = try verifiedIndex() }

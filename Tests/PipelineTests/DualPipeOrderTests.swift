@@ -46,7 +46,7 @@ struct DualPipeOrderTests {
   }
 }
 
-/// A rank of the published library as it is described: local labels, counters, and a queue of weight gradients.
+/// A rank of the published library as it is described: local labels, counters, a queue of weight gradients.
 private struct EightSteps {
   let flips: Bool
   var tokens: [String] = []

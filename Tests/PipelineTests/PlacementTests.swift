@@ -49,7 +49,7 @@ struct PlacementTests {
     let error = #expect(throws: ScheduleError.self) {
       try Placement(schedule: "given", ranks: ranks, routes: places)
     }
-    #expect("\(error!)".contains(words), "\(error!)")
+    #expect(description(of: error).contains(words))
   }
 }
 

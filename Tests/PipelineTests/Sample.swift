@@ -28,3 +28,6 @@ struct Sample: Sendable, CustomTestStringConvertible {
     Sample("dualpipe", 2, 4), Sample("dualpipe", 4, 10), Sample("dualpipev", 1, 3), Sample("dualpipev", 3, 7),
   ]
 }
+
+/// What an error says; for one that was not thrown, no more than that.
+func description(of error: ScheduleError?) -> String { error?.description ?? "no error" }

@@ -117,7 +117,8 @@ struct SimulatorTests {
     if seed == 1 { costs.overlapped = perStage() }
     costs.messageBytes = 100
     costs.link = Link(latency: number() / 4, bandwidth: 400 * number())
-    costs.links[Link.Ends(from: 0, to: 1)] = Link(latency: number(), bandwidth: 50)
+    let slow = Link(latency: number(), bandwidth: 50)
+    if schedule.ranks > 1 { costs.links[Link.Ends(from: 0, to: 1)] = slow }
     return costs
   }
 
@@ -159,6 +160,12 @@ struct SimulatorTests {
     }
   }
 
+  /// The size that `hadal schedule` must manage at once.
+  @Test(arguments: [("gpipe", 3045), ("1f1b", 3045), ("zb1p", 3015), ("dualpipe", 3014)])
+  func aLongStep(name: String, makespan: Double) throws {
+    #expect(try Sample(name, 16, 1000).schedule().simulate().makespan == makespan)
+  }
+
   @Test func actionsThatTakeNoTime() throws {
     let timeline = try Sample("dualpipe", 4, 8).schedule().simulate(
       Costs(forward: 0, inputGradient: 0, weightGradient: 0))
@@ -180,13 +187,16 @@ struct SimulatorTests {
       ("overlapped pair inf", { $0.overlapped = PerStage(.infinity) }),
       ("bandwidth 0.0", { $0.link.bandwidth = 0 }), ("latency -2.0", { $0.link.latency = -2 }),
       ("bandwidth nan", { $0.links[.init(from: 0, to: 1)] = Link(bandwidth: .nan) }),
+      ("from rank 3 to 4", { $0.links[.init(from: 3, to: 4)] = Link() }),
+      ("beyond the range", { $0.forward = 1e308 }),
+      ("beyond the range", { ($0.messageBytes, $0.link) = (1e300, Link(bandwidth: 1e-300)) }),
       ("message bytes -8.0", { $0.messageBytes = -8 }), ("0 processors", { $0.processors = 0 }),
     ]
     for (words, change) in changes {
       var costs = Costs()
       change(&costs)
       let error = #expect(throws: ScheduleError.self) { try schedule.simulate(costs) }
-      #expect("\(error!)".contains(words), "\(error!)")
+      #expect(description(of: error).contains(words))
     }
   }
 }

@@ -1,6 +1,6 @@
 @testable import Pipeline
 
-/// Says whether a schedule does all the work and comes to its end, by trying: it knows no more than the routes.
+/// Says whether a schedule does all the work and comes to its end, by trying: it knows only the routes.
 struct SlowExecutor {
   private struct Work: Hashable { var what: Character, place: Place, microbatch: Int }
 

@@ -136,7 +136,7 @@ struct VerifierMessageTests {
     var schedule = try sample.schedule()
     change(&schedule.lanes)
     let error = #expect(throws: ScheduleError.self) { try schedule.verify() }
-    return "\(error!)"
+    return description(of: error)
   }
 
   private let plain = Sample("1f1b", 3, 4)

@@ -74,7 +74,7 @@ extension Schedule {
       $0.weightGradient()
       $0.forward(far)
     }
-    // Full: pairs in turn. At the center the first backward's input comes only from the forward beside it.
+    // Full: pairs in turn. The center takes the first one apart, so that the forward's result leaves sooner.
     let pairs = microbatches - 2 * center - edge - 1
     let apart = center == 0 ? 1 : 0
     lane.times(apart) {

@@ -2,9 +2,8 @@ extension Schedule {
   /// 1F1B in which each rank has V stages, so that a micro-batch passes all ranks V times.
   /// Bubble (P - 1)(F + B) with F and B of such a smaller stage, where M is a multiple of P.
   ///
-  /// Micro-batches go in groups of at least P: a group passes one slot after the other. Where M is no
-  /// multiple of P the groups are as even as can be, larger ones first. A group smaller than P could wait for
-  /// itself, so with M < P all forwards come first.
+  /// Micro-batches go in groups of at least P, or of all: a group passes one slot after the other. Where M is
+  /// no multiple of P the groups are as even as can be, larger ones first.
   ///
   /// Source: Megatron-LM, arXiv 2104.04473, section 2.2, for M a multiple of P; the other sizes are ours.
   package static func interleaved(
@@ -17,7 +16,7 @@ extension Schedule {
     let lanes = (0..<ranks).map { rank in
       // The last rank begins its backwards with the first group's first pass through the last slot.
       let first = (virtualStages - 1) * groups[0].count + 2 * (ranks - 1 - rank)
-      let ahead = microbatches < ranks ? forwards.count : min(first, forwards.count)
+      let ahead = min(first, forwards.count)
       var lane = forwards.prefix(ahead).map(Action.forward)
       for (forward, backward) in zip(forwards.dropFirst(ahead), backwards) {
         lane += [.forward(forward), .backward(backward)]

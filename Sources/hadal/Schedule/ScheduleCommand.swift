@@ -6,9 +6,9 @@ struct ScheduleCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "schedule", abstract: "Print and simulate a pipeline schedule.",
     discussion: """
-      NAME is \(ScheduleName.list), or the path of a file (with a / or ending in .schedule), which states ranks and \
-      micro-batches itself. The text that is printed is such a file. Costs are of one stage and one micro-batch, in \
-      seconds or any other unit; docs/schedules.md says what the simulator takes for granted.
+      NAME is \(ScheduleName.list), or the path of a file (with a / or ending in .schedule), which states \
+      ranks and micro-batches itself. The text that is printed is such a file. Costs are of one stage and \
+      one micro-batch; docs/schedules.md says what the simulator takes for granted.
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, json, svg, trace }
@@ -24,6 +24,8 @@ struct ScheduleCommand: ParsableCommand {
   @Option(help: "Bytes of a message between stages.") var messageBytes = 0.0
   @Option(help: "Bytes per second of a link; if not given, bytes cost nothing.") var bandwidth: Double?
   @Option(help: "Seconds that a message travels.") var latency = 0.0
+  @Option(help: "Bytes that a forward keeps for its backward; text then shows each rank's peak.")
+  var activationBytes = 0.0
   @Option(help: "Processors that all ranks share; if not given, each has its own.") var processors: Int?
   @Option(help: "text, json, svg, or trace: events for chrome://tracing and Perfetto.") var format = Format
     .text
@@ -41,26 +43,14 @@ struct ScheduleCommand: ParsableCommand {
   }
 
   private func schedule() throws -> Schedule {
-    if Schedule.isPath(name) {
-      // Refuses virtual stages, which a file states by its routes.
-      if virtualStages == nil, ranks == nil || microbatches == nil {
-        let schedule = try Schedule.read(path: name)
-        return try schedule.checked(
-          ranks: ranks ?? schedule.ranks, microbatches: microbatches ?? schedule.microbatches)
+    if !Schedule.isPath(name) {
+      if ScheduleName(rawValue: name) == nil { throw ScheduleError.unknownName(name) }
+      for (option, value) in [("--ranks", ranks), ("--microbatches", microbatches)] where value == nil {
+        throw OptionError(option: option, reason: "is not given, and only a schedule from a file states it")
       }
-    } else if ScheduleName(rawValue: name) == nil {
-      throw ScheduleError.unknownName(name)
     }
     return try Schedule.named(
-      name, ranks: try given(ranks, "--ranks"), microbatches: try given(microbatches, "--microbatches"),
-      virtualStages: virtualStages)
-  }
-
-  private func given(_ value: Int?, _ option: String) throws(OptionError) -> Int {
-    guard let value else {
-      throw OptionError(option: option, reason: "is not given, and only a schedule from a file states it")
-    }
-    return value
+      name, ranks: ranks, microbatches: microbatches, virtualStages: virtualStages)
   }
 
   private func costs() throws(OptionError) -> Costs {
@@ -76,6 +66,7 @@ struct ScheduleCommand: ParsableCommand {
     costs.messageBytes = messageBytes
     costs.link = Link(latency: latency, bandwidth: bandwidth ?? .infinity)
     costs.processors = processors
+    costs.activationBytes = PerStage(activationBytes)
     return costs
   }
 }

@@ -4,9 +4,9 @@ internal import Pipeline
 struct ScheduleDrawing {
   private enum Layout {
     static let rowHeight = 26.0, barHeight = 22.0
-    static let left = 70.0, right = 150.0, top = 92.0
+    static let left = 70.0, right = 170.0, top = 92.0
     /// Of the shortest action, so that its cell can be read.
-    static let shortest = 34.0
+    static let shortest = 26.0
     static let widths = 900.0...30_000
     static let characterWidth = 6.2
   }
@@ -132,7 +132,7 @@ struct ScheduleDrawing {
 }
 
 extension Double {
-  fileprivate var pixels: String { text(2) }
+  fileprivate var pixels: String { ((self * 100).rounded() / 100).figure }
 }
 
 extension String {

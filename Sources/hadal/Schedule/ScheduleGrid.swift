@@ -21,13 +21,12 @@ struct ScheduleGrid {
     let spans = report.timeline.spans
     var lines = [line("time", spans.indices.map { "rank\($0)" })]
     var next = spans.map { _ in 0 }
-    while let time = spans.indices.compactMap({ next[$0] < spans[$0].count ? spans[$0][next[$0]].start : nil }
-    ).min() {
+    while let time = firstStart(next) {
       var rows = [spans.map { _ in "" }, spans.map { _ in "" }]
       for rank in spans.indices {
-        let begins = next[rank] < spans[rank].count && spans[rank][next[rank]].start == time
+        let begins = next[rank] < spans[rank].count && spans[rank][next[rank]].start <= time + rounding
         if begins { next[rank] += 1 }
-        let isBusy = next[rank] > 0 && (begins || spans[rank][next[rank] - 1].end > time)
+        let isBusy = next[rank] > 0 && (begins || spans[rank][next[rank] - 1].end > time + rounding)
         let parts = begins ? Self.parts(report.schedule.lanes[rank][next[rank] - 1]) : []
         for row in rows.indices {
           rows[row][rank] = row < parts.count ? parts[row] : isBusy ? "|" : "."
@@ -37,6 +36,14 @@ struct ScheduleGrid {
       if rows[1].contains(where: { $0.hasPrefix("&") }) { lines.append(line("", rows[1])) }
     }
     return lines + [line(report.timeline.makespan.figure, [])]
+  }
+
+  /// Times that differ by less are the same moment, but for the order of sums.
+  private var rounding: Double { report.timeline.makespan * 1e-12 }
+
+  /// Of all ranks' next actions; nil at the end of all lanes.
+  private func firstStart(_ next: [Int]) -> Double? {
+    zip(report.timeline.spans, next).compactMap { $1 < $0.count ? $0[$1].start : nil }.min()
   }
 
   private static func parts(_ action: Action) -> [String] {

@@ -42,18 +42,20 @@ struct ScheduleReport {
       "costs in seconds: F \(seconds(costs.forward)), I \(seconds(costs.inputGradient)), "
         + "W \(seconds(costs.weightGradient)), B = I + W, F&B \(pair); "
         + "messages \(bytes)\(link.latency.figure) s; "
-        + (costs.processors.map { "\($0) processors for all ranks" } ?? "a processor for each rank"),
+        + (costs.processors.map { "\($0) \($0 == 1 ? "processor" : "processors") for all ranks" }
+          ?? "a processor for each rank"),
       "makespan \(timeline.makespan.figure); mean bubble \((timeline.bubbleFraction * 100).text(1)) % of it",
       "critical path: \(path.computing.figure) computing, \(path.traveling.figure) in messages",
     ]
   }
 
   private var ranks: [String] {
+    let hasBytes = costs.activationBytes[0] > 0
     var table = TextTable(
       words: [],
       numbers: [
         "rank", "stages", "bubble", "awaiting activations", "gradients", "after its end", "peak activations",
-      ])
+      ] + (hasBytes ? ["bytes"] : []))
     for rank in 0..<schedule.ranks {
       let stages = (0..<schedule.placement.slots).map {
         "\(schedule.placement.stage(at: Place(rank: rank, slot: $0)))"
@@ -62,7 +64,8 @@ struct ScheduleReport {
       let tail = timeline.makespan - (timeline.spans[rank].last?.end ?? 0)
       table.add(
         ["\(rank)", stages.joined(separator: ","), timeline.bubble[rank].figure] + waits.map(\.figure)
-          + [tail.figure, "\(timeline.peakActivations[rank])"])
+          + [tail.figure, "\(timeline.peakActivations[rank])"]
+          + (hasBytes ? [timeline.peakActivationBytes[rank].figure] : []))
     }
     return table.text.components(separatedBy: "\n")
   }

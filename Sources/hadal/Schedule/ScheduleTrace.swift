@@ -1,7 +1,7 @@
 internal import Pipeline
 
 extension ScheduleReport {
-  /// Events for chrome://tracing and Perfetto: a thread for each rank, a second of the simulation as a second.
+  /// Events for chrome://tracing and Perfetto: a thread for each rank, times in microseconds.
   var trace: String {
     var events = [Self.metadata("process_name", tid: 0, schedule.name)]
     for rank in 0..<schedule.ranks { events.append(Self.metadata("thread_name", tid: rank, "rank \(rank)")) }
@@ -21,8 +21,10 @@ extension ScheduleReport {
       return "\"\(label)\": \"stage \(stage), micro-batch \(microbatch) of the step\""
     }
     if let kind = span.awaited { arguments.append("\"awaited\": \"\(kind)\"") }
-    return "{\"name\": \"\(action)\", \"cat\": \"\(action.title)\", \"ph\": \"X\", \"ts\": \(start), "
-      + "\"dur\": \(duration), \"pid\": 0, \"tid\": \(rank), \"args\": {\(arguments.joined(separator: ", "))}}"
+    return """
+      {"name": "\(action)", "cat": "\(action.title)", "ph": "X", "ts": \(start), "dur": \(duration), \
+      "pid": 0, "tid": \(rank), "args": {\(arguments.joined(separator: ", "))}}
+      """
   }
 
   private func cells(_ action: Action) -> [(String, Cell)] {
