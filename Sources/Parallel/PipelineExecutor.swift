@@ -110,7 +110,7 @@ package final class PipelineExecutor {
   }
 
   private func send(_ tensor: Tensor?, as message: Pipeline.Message?) {
-    precondition((tensor == nil) == (message == nil), "a result without a reader, or a reader without a result")
+    precondition((tensor == nil) == (message == nil), "a result without a reader, or the other way round")
     guard let tensor, let message else { return }
     guard !message.isLocal else {
       arriving[message] = (tensor, nil)
