@@ -99,6 +99,11 @@ package struct TrainingRanks {
     return Set(counts.indices.filter { counts[$0] > 0 })
   }
 
+  /// Returns when all ranks have come here.
+  func barrier() {
+    waiter.endingJob(grid.world) { () throws(CommunicationError) in try grid.world.barrier() }
+  }
+
   /// What each rank says.
   func texts(_ own: String) -> [String] {
     let texts = waiter.endingJob(grid.world) { () throws(CommunicationError) in
