@@ -49,6 +49,60 @@ struct CodeKernelsTests {
     }
   }
 
+  /// Panels of B from codes, those of NaN among them: whole and partial ones, from columns on where tiles begin and where
+  /// they do not, from rows and from columns of the array.
+  @Test(arguments: Device.supportedLevels(), [(32, 128), (64, 96), (33, 130), (150, 64), (1, 3), (70, 301)])
+  func panels(level: String, _ size: (n: Int, k: Int)) throws {
+    let device = try Device(threads: 1, level: level)
+    let kernels = device.kernels.pointee.float_products
+    let (n, k, width) = (size.n, size.k, Int(kernels.columns))
+    for (isTransposed, tile) in [(true, 128), (false, 128), (false, 1)] {
+      for first in isTransposed ? [0, 32, 224] : [0, 96] {
+        let (rows, columns) = isTransposed ? (n, first + k) : (k, first + n)
+        let codes = randomNumbers(rows * columns, "panel codes", scale: 30).enumerated().map {
+          $0.offset % 997 == 500 ? Float8E4M3(.nan) : Float8E4M3($0.element)
+        }
+        let perRow = (columns + tile - 1) / tile
+        let scales = randomNumbers(rows * perRow, "panel scales")
+        for isScaled in [true, false] {
+          let found = panels(
+            codes, scales, isTransposed, rows: rows, columns: columns, first: first,
+            tile: isScaled ? tile : 128,
+            isScaled: isScaled, size, kernels)
+          for (i, value) in found.enumerated() {
+            let (panel, rest) = i.quotientAndRemainder(dividingBy: k * width)
+            let (p, j) = (rest / width, panel * width + rest % width)
+            let (row, column) = isTransposed ? (j, first + p) : (p, first + j)
+            let expected =
+              j < n
+              ? Float(codes[row * columns + column]) * (isScaled ? scales[row * perRow + column / tile] : 1)
+              : 0
+            #expect(
+              value == expected || (value.isNaN && expected.isNaN), "\(isTransposed), k \(p), column \(j)")
+          }
+        }
+      }
+    }
+  }
+
+  private func panels(
+    _ codes: [Float8E4M3], _ scales: [Float], _ isTransposed: Bool, rows: Int, columns: Int, first: Int,
+    tile: Int, isScaled: Bool, _ size: (n: Int, k: Int), _ kernels: hadal_product_kernels
+  ) -> [Float] {
+    let width = Int(kernels.columns)
+    var panels = [Float](repeating: -1, count: (size.n + width - 1) / width * width * size.k)
+    codes.withUnsafeBytes { bytes in
+      scales.withUnsafeBufferPointer { scales in
+        let perRow = scales.count / rows
+        let addresses = (0..<rows).map { row in scales.baseAddress.map { $0 + row * perRow } }
+        kernels.codes(
+          isTransposed, bytes.bindMemory(to: UInt8.self).baseAddress! + first, columns,
+          isScaled ? addresses : nil, first, tile, size.k, size.n, &panels)
+      }
+    }
+    return panels
+  }
+
   private func decoded(
     _ codes: [Float8E4M3], _ shape: (rows: Int, columns: Int), index: [Int32]?,
     scales: (values: [Float], row: Int, tile: Int)?, first: Int, width: Int, _ dtype: DType, _ device: Device
