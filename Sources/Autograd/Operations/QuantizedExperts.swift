@@ -11,9 +11,15 @@ package enum QuantizedExperts: Operation {
     package let settings: Float8Settings
     /// Counts and checks, on some steps.
     package let monitor: Float8Monitor?
+    /// What was quantized, and counted, where it left for here: x, dy.
+    package let isCountedElsewhere: (x: Bool, dy: Bool)
 
-    package init(_ experts: Experts.Inputs, _ settings: Float8Settings, monitor: Float8Monitor? = nil) {
+    package init(
+      _ experts: Experts.Inputs, _ settings: Float8Settings, monitor: Float8Monitor? = nil,
+      isCountedElsewhere: (x: Bool, dy: Bool) = (false, false)
+    ) {
       (self.experts, self.settings, self.monitor) = (experts, settings, monitor)
+      self.isCountedElsewhere = isCountedElsewhere
     }
 
     fileprivate func statistics(
@@ -47,9 +53,8 @@ package enum QuantizedExperts: Operation {
     let plan = e.plan
     let keepsX = recording && inputs.uses(.wgrad)
     let keepsH = recording && s.keepsSwiGLUInputAsCodes
-    let x =
-      inputs.uses(.fprop) || keepsX
-      ? e.x.codes(s.dispatched, statistics: inputs.statistics(e.gateUp, .activation, .rows)) : nil
+    let counters = inputs.isCountedElsewhere.x ? nil : inputs.statistics(e.gateUp, .activation, .rows)
+    let x = inputs.uses(.fprop) || keepsX ? e.x.codes(s.dispatched, statistics: counters) : nil
     let kept = keepsX ? x : nil
     guard let x, inputs.uses(.fprop) else {
       let (h, a) = groupedSwiGLU(
@@ -71,9 +76,10 @@ package enum QuantizedExperts: Operation {
     let (e, s) = (inputs.experts, inputs.settings)
     let plan = e.plan
     let count = inputs.statistics
+    let counters = inputs.isCountedElsewhere.dy ? nil : count(e.down, .gradient, .rows)
     let dyCodes =
       inputs.uses(.dgrad) || inputs.uses(.wgrad)
-      ? quantizeRows(dy, s.dispatchedGradients, statistics: count(e.down, .gradient, .rows)) : nil
+      ? quantizeRows(dy, s.dispatchedGradients, statistics: counters) : nil
     let (dh, dweight, a) =
       if let dyCodes, inputs.uses(.dgrad) {
         groupedSwiGLUGradient(
