@@ -85,6 +85,56 @@ struct CodeKernelsTests {
     }
   }
 
+  /// The same in pairs of bfloat16, with powers of two; other scales, and those beyond the exponents, are refused.
+  @Test(arguments: Device.supportedLevels(), [(32, 128), (64, 96), (33, 130), (150, 64), (1, 3), (70, 301)])
+  func pairs(level: String, _ size: (n: Int, k: Int)) throws {
+    let device = try Device(threads: 1, level: level)
+    let kernels = device.kernels.pointee.pair_products
+    guard kernels.element == hadal_bfloat16, let pack = kernels.codes else { return }
+    let (n, k, width) = (size.n, size.k, Int(kernels.columns))
+    let padded = (k + Int(kernels.unit) - 1) / Int(kernels.unit) * Int(kernels.unit)
+    for (isTransposed, tile, first) in [(true, 128, 0), (true, 128, 224), (false, 128, 96), (false, 1, 32)] {
+      let (rows, columns) = isTransposed ? (n, first + k) : (k, first + n)
+      let codes = (0..<rows * columns).map {
+        Float8E4M3(bits: UInt8(truncatingIfNeeded: $0 &* 37 &+ $0 >> 8))
+      }
+      let perRow = (columns + tile - 1) / tile
+      // Two rows of k have scales of their own no sooner than tiles begin.
+      let exponents = randomNumbers((rows / (isTransposed ? 1 : 128) + 1) * perRow, "exponents", scale: 30)
+      let rowOfScales = { (row: Int) in isTransposed ? row : row / 128 }
+      var scales = exponents.map { Float(sign: .plus, exponent: Int($0), significand: 1) }
+      var panels = [BFloat16](repeating: BFloat16(bits: 1), count: (n + width - 1) / width * width * padded)
+      func packed() -> Bool {
+        codes.withUnsafeBytes { bytes in
+          scales.withUnsafeBufferPointer { scales in
+            let addresses = (0..<rows).map { row in
+              scales.baseAddress.map { $0 + rowOfScales(row) * perRow }
+            }
+            return pack(
+              isTransposed, bytes.bindMemory(to: UInt8.self).baseAddress! + first, columns, addresses, first,
+              tile, k, n, &panels)
+          }
+        }
+      }
+      #expect(packed())
+      for (i, value) in panels.enumerated() {
+        let (panel, rest) = i.quotientAndRemainder(dividingBy: padded * width)
+        let (p, j) = (rest / (2 * width) * 2 + rest % 2, panel * width + rest % (2 * width) / 2)
+        let (row, column) = isTransposed ? (j, first + p) : (p, first + j)
+        let expected =
+          j < n && p < k
+          ? Float(codes[row * columns + column]) * scales[rowOfScales(row) * perRow + column / tile] : 0
+        #expect(
+          Float(value) == expected || (Float(value).isNaN && expected.isNaN),
+          "tile \(tile), k \(p), column \(j)")
+      }
+      for wrong in [1.5, 0x1p101, 0x1p-101] as [Float] {
+        scales[first / tile] = wrong
+        #expect(!packed())
+      }
+    }
+  }
+
   private func panels(
     _ codes: [Float8E4M3], _ scales: [Float], _ isTransposed: Bool, rows: Int, columns: Int, first: Int,
     tile: Int, isScaled: Bool, _ size: (n: Int, k: Int), _ kernels: hadal_product_kernels
@@ -95,9 +145,10 @@ struct CodeKernelsTests {
       scales.withUnsafeBufferPointer { scales in
         let perRow = scales.count / rows
         let addresses = (0..<rows).map { row in scales.baseAddress.map { $0 + row * perRow } }
-        kernels.codes(
+        let isExact = kernels.codes(
           isTransposed, bytes.bindMemory(to: UInt8.self).baseAddress! + first, columns,
           isScaled ? addresses : nil, first, tile, size.k, size.n, &panels)
+        #expect(isExact)
       }
     }
     return panels

@@ -49,19 +49,20 @@ struct CodeSource {
     @convention(c) (
       Bool, UnsafePointer<UInt8>?, Int, UnsafePointer<UnsafePointer<Float>?>?, Int, Int, Int, Int,
       UnsafeMutableRawPointer?
-    ) -> Void
+    ) -> Bool
 
   /// Packs the rectangle, which is B of a product or its transpose.
   /// - Parameter addresses: memory for one for each row.
+  /// - Returns: whether the kernel could.
   func pack(
     isTransposed: Bool, k: Int, columns count: Int, _ kernel: Packing, into panels: UnsafeMutableRawPointer,
     addresses: UnsafeMutablePointer<UnsafePointer<Float>?>
-  ) {
+  ) -> Bool {
     precondition(index == nil, "rows of B that are codes are not picked one by one")
     precondition(!isTransposed || codes.tileColumns == QuantizedTensor.tile, "\(codes.tiling) across")
     let width = codes.codes.columns
     if isScaled { scaleRows(into: addresses) }
-    kernel(
+    return kernel(
       isTransposed, codes.codePointer + rows.lowerBound * width + columns.lowerBound, width,
       isScaled ? UnsafePointer(addresses) : nil, columns.lowerBound, codes.tileColumns, k, count, panels)
   }

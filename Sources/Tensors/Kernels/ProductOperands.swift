@@ -43,16 +43,15 @@ extension ProductLoop {
       k.count, columns.count, panels)
   }
 
-  /// Packs panels of columns from codes with the kernel for that, where the level has one.
+  /// Packs panels of columns from codes with the kernel for that, where the level has one that can.
   private func packCodesAtOnce(
     _ product: Product, _ columns: Range<Int>, _ k: Range<Int>, into panels: UnsafeMutableRawPointer,
     decoded: UnsafeMutableRawPointer
   ) -> Bool {
     guard let kernel = kernels.codes, let source = columnCodes(product, columns, k) else { return false }
-    source.pack(
+    return source.pack(
       isTransposed: layout == .nt, k: k.count, columns: columns.count, kernel, into: panels,
       addresses: decoded.assumingMemoryBound(to: UnsafePointer<Float>?.self))
-    return true
   }
 
   /// Packs a panel of columns from codes by way of an array of numbers.
