@@ -105,15 +105,8 @@ struct CodeKernelsTests {
       var scales = exponents.map { Float(sign: .plus, exponent: Int($0), significand: 1) }
       var panels = [BFloat16](repeating: BFloat16(bits: 1), count: (n + width - 1) / width * width * padded)
       func packed() -> Bool {
-        codes.withUnsafeBytes { bytes in
-          scales.withUnsafeBufferPointer { scales in
-            let addresses = (0..<rows).map { row in
-              scales.baseAddress.map { $0 + rowOfScales(row) * perRow }
-            }
-            return pack(
-              isTransposed, bytes.bindMemory(to: UInt8.self).baseAddress! + first, columns, addresses, first,
-              tile, k, n, &panels)
-          }
+        withPointers(codes, scales, rows: (0..<rows).map { rowOfScales($0) * perRow }) { codes, scales in
+          pack(isTransposed, codes + first, columns, scales, first, tile, k, n, &panels)
         }
       }
       #expect(packed())
@@ -135,22 +128,32 @@ struct CodeKernelsTests {
     }
   }
 
+  /// - Parameter rows: where the scales of each row begin.
+  private func withPointers(
+    _ codes: [Float8E4M3], _ scales: [Float], rows: [Int],
+    _ body: (UnsafePointer<UInt8>, [UnsafePointer<Float>?]) -> Bool
+  ) -> Bool {
+    codes.withUnsafeBytes { bytes in
+      scales.withUnsafeBufferPointer { scales in
+        body(
+          bytes.bindMemory(to: UInt8.self).baseAddress!,
+          rows.map { row in scales.baseAddress.map { $0 + row } })
+      }
+    }
+  }
+
   private func panels(
     _ codes: [Float8E4M3], _ scales: [Float], _ isTransposed: Bool, rows: Int, columns: Int, first: Int,
     tile: Int, isScaled: Bool, _ size: (n: Int, k: Int), _ kernels: hadal_product_kernels
   ) -> [Float] {
     let width = Int(kernels.columns)
     var panels = [Float](repeating: -1, count: (size.n + width - 1) / width * width * size.k)
-    codes.withUnsafeBytes { bytes in
-      scales.withUnsafeBufferPointer { scales in
-        let perRow = scales.count / rows
-        let addresses = (0..<rows).map { row in scales.baseAddress.map { $0 + row * perRow } }
-        let isExact = kernels.codes(
-          isTransposed, bytes.bindMemory(to: UInt8.self).baseAddress! + first, columns,
-          isScaled ? addresses : nil, first, tile, size.k, size.n, &panels)
-        #expect(isExact)
-      }
+    let perRow = scales.count / rows
+    let isExact = withPointers(codes, scales, rows: (0..<rows).map { $0 * perRow }) { codes, scales in
+      kernels.codes(
+        isTransposed, codes + first, columns, isScaled ? scales : nil, first, tile, size.k, size.n, &panels)
     }
+    #expect(isExact)
     return panels
   }
 

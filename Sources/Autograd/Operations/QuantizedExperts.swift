@@ -98,19 +98,27 @@ package enum QuantizedExperts: Operation {
       ?? groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
     inputs.monitor?.check(e.gateUp) { ShadowOperands(gateUp: inputs, dh: dh) }
     inputs.monitor?.check(e.down) { ShadowOperands(down: inputs, a: a, dy: dy) }
-    let carried: Carried =
+    let carried =
       if let dyCodes, let dhColumns {
-        .codes(
-          dy: requantizeColumns(
-            dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients,
-            statistics: count(e.down, .gradient, .columns)),
-          a: quantizeColumns(
-            a, offsets: plan.offsets, s.activations, statistics: count(e.down, .activation, .columns)),
-          dh: dhColumns)
+        codesAlongTokens(inputs, dy: dyCodes, a: a, dh: dhColumns)
       } else {
-        .numbers(a: a, dh: dh)
+        Carried.numbers(a: a, dh: dh)
       }
     return ([combineRows(dx, positions: plan.positions), e.weightGradients(dweight)], carried)
+  }
+
+  private static func codesAlongTokens(
+    _ inputs: Inputs, dy: QuantizedTensor, a: Tensor, dh: QuantizedTensor
+  ) -> Carried {
+    let (e, s) = (inputs.experts, inputs.settings)
+    return .codes(
+      dy: requantizeColumns(
+        dy, offsets: e.plan.offsets, gathering: e.plan.tokens, s.dispatchedGradients,
+        statistics: inputs.statistics(e.down, .gradient, .columns)),
+      a: quantizeColumns(
+        a, offsets: e.plan.offsets, s.activations,
+        statistics: inputs.statistics(e.down, .activation, .columns)),
+      dh: dh)
   }
 
   /// `dW_down[e] += dy_eᵀ a_e`, `dW_gate_up[e] += dh_eᵀ x_e`

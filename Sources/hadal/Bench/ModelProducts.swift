@@ -20,9 +20,17 @@ struct ModelProduct {
   /// left out.
   static func all(_ c: ModelConfiguration) -> [ModelProduct] {
     let layers = c.numHiddenLayers + c.numNextnPredictLayers
-    let sparse = (0..<layers).count { c.isMixtureOfExperts(layer: $0) }
+    let d = c.hiddenSize
+    let ends = [
+      ModelProduct(
+        name: "mtp eh_proj", outputs: d, inputs: 2 * d, group: .mtpProjection, uses: c.numNextnPredictLayers),
+      ModelProduct(name: "head", outputs: c.vocabSize, inputs: d, uses: 1 + c.numNextnPredictLayers),
+    ]
+    return (attention(c, layers: layers) + feedForward(c, layers: layers) + ends).filter { $0.uses > 0 }
+  }
+
+  private static func attention(_ c: ModelConfiguration, layers: Int) -> [ModelProduct] {
     let (d, heads) = (c.hiddenSize, c.numAttentionHeads)
-    let (dense, shared) = (c.intermediateSize, c.nSharedExperts * c.moeIntermediateSize)
     let queries = heads * c.qkHeadDim
     let projections =
       c.qLoraRank.map { rank in
@@ -31,13 +39,21 @@ struct ModelProduct {
           ModelProduct(name: "q_b", outputs: queries, inputs: rank, group: .attention, uses: layers),
         ]
       } ?? [ModelProduct(name: "q", outputs: queries, inputs: d, group: .attention, uses: layers)]
-    let others = [
+    return projections + [
       ModelProduct(
         name: "kv_a", outputs: c.kvLoraRank + c.qkRopeHeadDim, inputs: d, group: .attention, uses: layers),
       ModelProduct(
         name: "kv_b", outputs: heads * (c.qkNopeHeadDim + c.vHeadDim), inputs: c.kvLoraRank,
         group: .attention, uses: layers),
       ModelProduct(name: "o", outputs: d, inputs: heads * c.vHeadDim, group: .attention, uses: layers),
+    ]
+  }
+
+  private static func feedForward(_ c: ModelConfiguration, layers: Int) -> [ModelProduct] {
+    let sparse = (0..<layers).count { c.isMixtureOfExperts(layer: $0) }
+    let d = c.hiddenSize
+    let (dense, shared) = (c.intermediateSize, c.nSharedExperts * c.moeIntermediateSize)
+    return [
       ModelProduct(
         name: "dense gate_up", outputs: 2 * dense, inputs: d, group: .dense, uses: layers - sparse),
       ModelProduct(name: "dense down", outputs: d, inputs: dense, group: .dense, uses: layers - sparse),
@@ -53,11 +69,7 @@ struct ModelProduct {
         uses: shared > 0 ? sparse : 0),
       ModelProduct(
         name: "shared down", outputs: d, inputs: shared, group: .sharedExperts, uses: shared > 0 ? sparse : 0),
-      ModelProduct(
-        name: "mtp eh_proj", outputs: d, inputs: 2 * d, group: .mtpProjection, uses: c.numNextnPredictLayers),
-      ModelProduct(name: "head", outputs: c.vocabSize, inputs: d, uses: 1 + c.numNextnPredictLayers),
     ]
-    return (projections + others).filter { $0.uses > 0 }
   }
 
   /// Where each group's rows begin, and the end: of `tokens` tokens that choose `selected` experts each, all equally
