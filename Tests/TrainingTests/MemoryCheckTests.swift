@@ -1,3 +1,4 @@
+import Autograd
 import Model
 import Tensors
 import Testing
@@ -49,6 +50,26 @@ import Testing
     for (check, bytes) in cases {
       try check.run(available: bytes)
       #expect(throws: TrainingError.self) { try check.run(available: bytes - 1) }
+    }
+  }
+
+  /// In FP8 weights are held in a byte beside the master; layers that may leave it have room for bfloat16.
+  @Test func layersThatMayFallBackCount() throws {
+    var shape = ModelConfiguration()
+    (shape.vocabSize, shape.numNextnPredictLayers) = (512, 1)
+    let count = ParameterCount(shape)
+    var run = RunConfiguration()
+    (run.precision.mode, run.optimizer.moments) = (.fp8, .bfloat16)
+    let all = Float8Settings.GEMM.allCases
+    for (fallBack, gemms, bytes) in [
+      (.off, all, 1), (.warn, all, 1), (.fallBack, all, 2), (.off, [.fprop], 2), (.fallBack, [.fprop], 2),
+    ] as [(Float8Section.FallBack, [Float8Settings.GEMM], Int)] {
+      (run.precision.fp8.fallBack, run.precision.fp8.gemms) = (fallBack, gemms)
+      let check = MemoryCheck(training: shape, run)
+      // Master, compute form, gradient, two moments.
+      let bytes = (4 + bytes + 4 + 2 * 2) * count.total
+      try check.run(available: bytes)
+      #expect(throws: TrainingError.self, "\(fallBack) \(gemms)") { try check.run(available: bytes - 1) }
     }
   }
 
