@@ -32,10 +32,15 @@ package final class Trainer {
   let source: BatchSource
   let schedule: LearningRateSchedule
   package let runner: StepRunner
-  let store: CheckpointStore
+  /// A variable so that tests can put a faulty disk under it.
+  var store: CheckpointStore
   package internal(set) var state = RunState()
   /// Where the run was when it was last saved: the checkpoint, or nil for the initial weights.
   var lastSave: (path: String?, step: Int) = (nil, 0)
+  /// The save that a thread is writing.
+  var saving: BackgroundSave?
+  /// The memory of the last copy that was written, for the next one.
+  var snapshot: StateSnapshot?
   /// What a person should know about how the run began.
   package private(set) var notes: [String] = []
 
@@ -84,6 +89,7 @@ package final class Trainer {
     runner.balance = BalanceLosses(configuration.training, shape)
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     schedule = configuration.learningRateSchedule(shares: ranks?.shares ?? 1)
+    try requireSnapshotFits()
     try begin(start)
   }
 
