@@ -42,7 +42,7 @@ package final class StoredCheckpoint {
     for file in manifest.files { try check(file, at: "\(path)/\(file.name)", hashing: false) }
   }
 
-  private static func check(
+  static func check(
     _ file: Manifest.File, at path: String, hashing: Bool
   ) throws(CheckpointError) {
     let length = try ReadableFile(path).length

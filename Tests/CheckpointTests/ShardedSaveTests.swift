@@ -13,7 +13,12 @@ struct ShardedSaveTests {
 
   init() throws { scratch = try Scratch() }
 
-  private var store: CheckpointStore { CheckpointStore(directory: scratch.file("checkpoints")) }
+  private var store: CheckpointStore { Self.store(scratch.file("checkpoints")) }
+
+  /// Nobody pulls the plug here, and hundreds of real fsyncs take long.
+  private static func store(_ directory: String) -> CheckpointStore {
+    CheckpointStore(directory: directory, keep: 1, fileSystem: FaultyFileSystem())
+  }
 
   /// Thirds of each tensor, and copies of the last one.
   static func plan(ranks: Int) -> ShardPlan {
@@ -134,7 +139,7 @@ struct ShardedSaveTests {
     var newSeen = 0
     for number in counting.operations.indices {
       let directory = scratch.file("killed-\(number)")
-      _ = try Self.run(Self.saves(Array(repeating: CheckpointStore(directory: directory), count: 3), step: 4))
+      _ = try Self.run(Self.saves(Array(repeating: Self.store(directory), count: 3), step: 4))
       let dying = FaultyFileSystem(.killed(at: number))
       let killed = CheckpointStore(directory: directory, keep: 1, fileSystem: dying)
       try? Self.run(Self.saves([killed, killed], step: 5))
@@ -142,7 +147,7 @@ struct ShardedSaveTests {
       #expect(rejected.isEmpty, "\(number): \(rejected)")
       let step = try #require(found).manifest.step
       if step == 5 { newSeen += 1 } else { #expect(step == 4) }
-      let next = CheckpointStore(directory: directory, keep: 1)
+      let next = Self.store(directory)
       try Self.run(Self.saves([next, next], step: 6))
       #expect(
         try FileManager.default.contentsOfDirectory(atPath: directory).sorted() == ["latest", "step-6"],
