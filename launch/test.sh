@@ -59,3 +59,4 @@ if [ ! -x "$python" ] || ! "$python" -c 'import torch, transformers, safetensors
 fi
 "$python" Tests/Oracle/probe_against_transformers.py "$hadal"
 "$python" Tests/Oracle/exchange_against_transformers.py "$hadal"
+"$python" Tests/Oracle/shards_in_python.py "$hadal"

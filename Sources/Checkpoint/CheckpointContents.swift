@@ -1,5 +1,5 @@
-/// What to save: the fields of a manifest, and tensors whose elements are asked for one after the other.
-package struct CheckpointContents {
+/// What a manifest says beside its tensors.
+package struct CheckpointInformation: Sendable {
   /// The run's configuration with all defaults resolved, as text.
   package var configuration: String
   /// Optimizer steps done; names the checkpoint.
@@ -10,6 +10,18 @@ package struct CheckpointContents {
   package var nextSample: Int
   /// Small values of the caller's own choice; numbers must be finite.
   package var state: [String: StateValue]
+
+  package init(
+    configuration: String, step: Int, tokens: Int, nextSample: Int, state: [String: StateValue] = [:]
+  ) {
+    (self.configuration, self.step, self.tokens, self.nextSample) = (configuration, step, tokens, nextSample)
+    self.state = state
+  }
+}
+
+/// What one process saves: the fields of a manifest, and tensors whose elements are asked for one after the other.
+package struct CheckpointContents {
+  package var information: CheckpointInformation
   package var tensors: [TensorRecord]
   /// Called once for each tensor, not in the order of `tensors`.
   package var bytes: TensorBytes
@@ -18,19 +30,9 @@ package struct CheckpointContents {
     configuration: String, step: Int, tokens: Int, nextSample: Int, state: [String: StateValue] = [:],
     tensors: [TensorRecord], bytes: @escaping TensorBytes
   ) {
-    (self.configuration, self.step, self.tokens, self.nextSample) = (configuration, step, tokens, nextSample)
-    (self.state, self.tensors, self.bytes) = (state, tensors, bytes)
-  }
-
-  /// The manifest of a checkpoint in which one file holds every tensor whole.
-  func manifest(file: Manifest.File) -> Manifest {
-    Manifest(
-      configuration: configuration, step: step, tokens: tokens, nextSample: nextSample, state: state,
-      files: [file],
-      tensors: tensors.map { record in
-        let slice = Manifest.Slice(box: Box(record.shape), file: file.name, key: record.name)
-        return Manifest.Tensor(record, slices: [slice])
-      })
+    information = CheckpointInformation(
+      configuration: configuration, step: step, tokens: tokens, nextSample: nextSample, state: state)
+    (self.tensors, self.bytes) = (tensors, bytes)
   }
 }
 

@@ -33,15 +33,22 @@ package struct CheckpointStore: Sendable {
     package let manifest: Result<Manifest, CheckpointError>
   }
 
-  /// Opens a checkpoint after reading and hashing all of its files.
+  /// Opens a checkpoint after reading and hashing its files: all of them unless told otherwise.
   ///
   /// - Throws: `CheckpointError` if there is none, or any part of it is damaged.
-  package func open(_ choice: Choice = .latest) throws(CheckpointError) -> StoredCheckpoint {
+  package func open(
+    _ choice: Choice = .latest, hashing: StoredCheckpoint.Hashing = .all
+  ) throws(CheckpointError) -> StoredCheckpoint {
     switch choice {
-    case .path(let path): return try StoredCheckpoint(path)
-    case .step(let step): return try open(step)
-    case .latest: return try open(try latestStep())
+    case .path(let path): return try StoredCheckpoint(path, hashing: hashing)
+    case .step(let step): return try open(step, hashing)
+    case .latest: return try open(try latestStep(), hashing)
     }
+  }
+
+  /// The steps of all directories that are named as checkpoints, whole or not, the newest first.
+  package func steps() throws(CheckpointError) -> [Int] {
+    try StoreContents(directory).newestFirst.map(\.step)
   }
 
   /// All checkpoints, the newest first; each manifest is read and the lengths of its files compared.
@@ -63,12 +70,14 @@ package struct CheckpointStore: Sendable {
   ) {
     var rejected: [CheckpointError] = []
     for name in try StoreContents(directory).newestFirst {
-      do throws(CheckpointError) { return (try open(name), rejected) } catch { rejected.append(error) }
+      do throws(CheckpointError) { return (try open(name, .all), rejected) } catch { rejected.append(error) }
     }
     return (nil, rejected)
   }
 
-  private func open(_ step: Int) throws(CheckpointError) -> StoredCheckpoint {
+  private func open(
+    _ step: Int, _ hashing: StoredCheckpoint.Hashing
+  ) throws(CheckpointError) -> StoredCheckpoint {
     let contents = try StoreContents(directory)
     guard let name = contents.checkpoints[step] else {
       let present = contents.newestFirst.map { "step-\($0.step)" }
@@ -76,12 +85,14 @@ package struct CheckpointStore: Sendable {
         .missing, path: directory,
         "there is no checkpoint step-\(step); present: \(present.isEmpty ? "none" : summary(present))")
     }
-    return try open(name)
+    return try open(name, hashing)
   }
 
-  private func open(_ name: StepName) throws(CheckpointError) -> StoredCheckpoint {
+  private func open(
+    _ name: StepName, _ hashing: StoredCheckpoint.Hashing
+  ) throws(CheckpointError) -> StoredCheckpoint {
     _ = try manifest(name)
-    return try StoredCheckpoint("\(directory)/\(name.text)")
+    return try StoredCheckpoint("\(directory)/\(name.text)", hashing: hashing)
   }
 
   /// The manifest of a checkpoint whose files have the right lengths.

@@ -14,6 +14,8 @@ package struct SafetensorsWriter {
     layout = try SafetensorsLayout(records, metadata: metadata)
   }
 
+  init(_ layout: SafetensorsLayout) { self.layout = layout }
+
   /// Bytes of the whole file.
   package var fileLength: Int { layout.fileLength }
 

@@ -6,17 +6,30 @@ package final class StoredCheckpoint {
   private let files: [String: SafetensorsFile]
   private let tensors: [String: Manifest.Tensor]
 
+  /// Which files are read to the end to compare their SHA-256; of the others, lengths and headers are compared.
+  package enum Hashing: Sendable, Equatable {
+    case all, none
+    /// Those of one rank, where the others have theirs, so that each file is read once.
+    case share(rank: Int, of: Int)
+
+    func includes(_ file: Int) -> Bool {
+      switch self {
+      case .all: true
+      case .none: false
+      case .share(let rank, let ranks): file % ranks == rank
+      }
+    }
+  }
+
   /// Opens the checkpoint in the directory `path`.
   ///
-  /// - Parameter hashing: Whether to read every file and compare its SHA-256; without, lengths and
-  ///   headers are compared.
   /// - Throws: `CheckpointError`: `.missing` or `.damaged` for a file that is not as the manifest says,
   ///   `.malformed` or `.unsupported` for a manifest that cannot be used; its `path` names the file.
-  package init(_ path: String, hashing: Bool = true) throws(CheckpointError) {
+  package init(_ path: String, hashing: Hashing = .all) throws(CheckpointError) {
     manifest = try Manifest(contentsOf: "\(path)/\(Manifest.fileName)")
     var files: [String: SafetensorsFile] = [:]
-    for file in manifest.files {
-      try Self.check(file, at: "\(path)/\(file.name)", hashing: hashing)
+    for (index, file) in manifest.files.enumerated() {
+      try Self.check(file, at: "\(path)/\(file.name)", hashing: hashing.includes(index))
       files[file.name] = try SafetensorsFile("\(path)/\(file.name)")
     }
     (self.path, self.files) = (path, files)
@@ -29,7 +42,7 @@ package final class StoredCheckpoint {
     for file in manifest.files { try check(file, at: "\(path)/\(file.name)", hashing: false) }
   }
 
-  private static func check(
+  static func check(
     _ file: Manifest.File, at path: String, hashing: Bool
   ) throws(CheckpointError) {
     let length = try ReadableFile(path).length
@@ -107,6 +120,19 @@ package final class StoredCheckpoint {
     for slice in tensor.slices {
       copyCommonElements(
         from: try file(of: slice).bytes(slice.key), of: slice.box, to: destination, of: region, width: width)
+    }
+  }
+
+  package func read(
+    _ name: String, elements: Range<Int>, to destination: UnsafeMutableRawBufferPointer
+  ) throws(CheckpointError) {
+    let record = try entry(name)
+    var end = 0
+    for box in Box.boxes(of: elements, in: record.shape) {
+      let begin = end
+      end += box.count * record.type.width
+      let part = UnsafeMutableRawBufferPointer(rebasing: destination[begin..<end])
+      try copy(name, region: box, to: part)
     }
   }
 

@@ -14,6 +14,8 @@ package struct TensorRecord: Hashable, Sendable {
     (self.name, self.type, self.shape, self.byteCount) = (name, type, shape, byteCount)
   }
 
+  package var elementCount: Int { byteCount / type.width }
+
   /// The bytes of a dense tensor, or nil if an extent is negative or the product overflows.
   package static func byteCount(_ type: ScalarType, _ shape: [Int]) -> Int? {
     var count = type.width

@@ -8,12 +8,24 @@ package protocol TensorSource {
   func contains(_ name: String) -> Bool
   func entry(_ name: String) throws(CheckpointError) -> TensorRecord
   func bytes(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer
+  /// Copies consecutive elements of a tensor, as they are stored; `destination` has exactly their bytes.
+  func read(
+    _ name: String, elements: Range<Int>, to destination: UnsafeMutableRawBufferPointer
+  ) throws(CheckpointError)
   /// What the E4M3 codes of a tensor are multiplied by, block by block (`BlockScales`); nil where it has none.
   func scales(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer?
 }
 
 extension TensorSource {
   package func scales(_ name: String) throws(CheckpointError) -> UnsafeRawBufferPointer? { nil }
+
+  package func read(
+    _ name: String, elements: Range<Int>, to destination: UnsafeMutableRawBufferPointer
+  ) throws(CheckpointError) {
+    let width = try entry(name).type.width
+    let bytes = try bytes(name)[elements.lowerBound * width..<elements.upperBound * width]
+    destination.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes))
+  }
 }
 
 extension SafetensorsFile: TensorSource {}
@@ -33,9 +45,30 @@ extension TensorSource {
   /// - Throws: `CheckpointError` that lists every missing tensor, wrong shape and type that cannot be converted.
   package func load(into targets: [NamedTensor]) throws(CheckpointError) {
     try requireReadable(targets.map(\.record))
-    for target in targets {
-      try target.tensor.copy(bytes(target.name), entry(target.name), scales: scales(target.name))
+    for target in targets { try fill(target.tensor, with: target.name) }
+  }
+
+  /// Fills a tensor with all elements of a stored one, or with some that follow each other.
+  ///
+  /// - Parameter elements: as many as `tensor` has, of a tensor that `requireReadable` has not refused.
+  package func fill(
+    _ tensor: Tensor, with name: String, elements: Range<Int>? = nil
+  ) throws(CheckpointError) {
+    let stored = try entry(name)
+    let elements = elements ?? 0..<stored.elementCount
+    precondition(elements.count == tensor.count, "\(elements) of \(name) into \(tensor.shape)")
+    if tensor.count == 0 { return }
+    if stored.type == tensor.dtype.scalarType {
+      return try read(
+        name, elements: elements,
+        to: UnsafeMutableRawBufferPointer(start: tensor.pointer, count: tensor.byteCount))
     }
+    if let scales = try scales(name) { return tensor.copy(try bytes(name), stored, scales: scales) }
+    let part = TensorRecord(name: name, type: stored.type, shape: tensor.shape)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: part.byteCount, alignment: 64)
+    defer { buffer.deallocate() }
+    try read(name, elements: elements, to: buffer)
+    tensor.copy(UnsafeRawBufferPointer(buffer), part, scales: nil)
   }
 
   /// Requires that all of these tensors can be read in these types, without reading any.

@@ -21,6 +21,8 @@ package struct PieceList {
 
   /// In the order of their names.
   package let records: [Record]
+  /// What each rank holds, by rank.
+  package let holdings: [[(record: Record, range: Range<Int>)]]
   /// The places of the records, by name.
   private let indices: [String: Int]
   private let places: [String: [Place]]
@@ -42,9 +44,11 @@ package struct PieceList {
       } ?? [text]
     var places: [String: [Place]] = [:]
     var records: Set<Record> = []
-    for (rank, bytes) in lists.enumerated() {
-      for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
-        let (record, range) = Self.parse(line)
+    holdings = lists.map { bytes in
+      String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(Self.parse)
+    }
+    for (rank, holdings) in holdings.enumerated() {
+      for (record, range) in holdings {
         records.insert(record)
         let isKnown = places[record.name, default: []].contains { $0.range == range }
         if !isKnown { places[record.name, default: []].append(Place(range: range, rank: rank)) }
@@ -62,7 +66,7 @@ package struct PieceList {
     return ([piece.name, piece.tensor.dtype.rawValue, shape] + range).joined(separator: "\t")
   }
 
-  private static func parse(_ line: Substring) -> (Record, Range<Int>) {
+  private static func parse(_ line: Substring) -> (record: Record, range: Range<Int>) {
     let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
     guard fields.count == 5, let dtype = DType(rawValue: String(fields[1])), let lower = Int(fields[3]),
       let upper = Int(fields[4])

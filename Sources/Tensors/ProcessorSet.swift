@@ -21,7 +21,7 @@ package struct ProcessorSet: Sendable, Equatable {
 
   /// Confines a thread to these processors. A wish: where the system refuses, the thread runs as before.
   /// - Parameter thread: the system's number of it; 0 for the calling one.
-  func confine(thread: Int32 = 0) {
+  package func confine(thread: Int32 = 0) {
     var bits = [UInt64](repeating: 0, count: Self.words)
     for number in numbers { bits[number / 64] |= 1 << (number % 64) }
     _ = hadal_confine(thread, bits, Self.words)

@@ -29,7 +29,7 @@ package struct DataIdentity: Sendable, Equatable {
 
 extension StateValue {
   /// As a person would write it.
-  var text: String {
+  package var text: String {
     switch self {
     case .string(let text): text
     case .integer(let number): "\(number)"

@@ -32,11 +32,16 @@ package final class Trainer {
   let source: BatchSource
   let schedule: LearningRateSchedule
   package let runner: StepRunner
-  let store: CheckpointStore
+  /// A variable so that tests can put a faulty disk under it.
+  var store: CheckpointStore
   package internal(set) var state = RunState()
   /// Where the run was when it was last saved: the checkpoint, or nil for the initial weights.
   var lastSave: (path: String?, step: Int) = (nil, 0)
   var trace: TraceFile
+  /// The save that a thread is writing.
+  var saving: BackgroundSave?
+  /// The memory of the last copy that was written, for the next one.
+  var snapshot: StateSnapshot?
   /// What a person should know about how the run began.
   package private(set) var notes: [String] = []
 
@@ -59,7 +64,7 @@ package final class Trainer {
     configuration.model.vocabSize = shape.vocabSize
     let checkpoints = CheckpointStore(
       directory: configuration.checkpointDirectory, keep: configuration.checkpoint.keep)
-    let start = try Self.start(resume, checkpoints)
+    let start = try Self.start(resume, checkpoints, CheckpointAgreement(world: world))
     source = try data.source(configuration, model: shape)
     let layout = try configuration.grid(world, shape)
     let grid = layout?.grid
@@ -86,6 +91,7 @@ package final class Trainer {
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     trace = TraceFile(path: "\(configuration.runDirectory)/trace.json")
     schedule = configuration.learningRateSchedule(shares: ranks?.shares ?? 1)
+    try requireSnapshotFits()
     try begin(start)
   }
 
@@ -100,13 +106,6 @@ package final class Trainer {
 
   private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {
     notes += start.rejected.map { "passed over a damaged checkpoint: \($0)" }
-    if let places = ranks?.texts(start.checkpoint.map { "step \($0.manifest.step) of \($0.path)" } ?? "none"),
-      let other = places.first(where: { $0 != places[0] })
-    {
-      throw TrainingError.cannotResume(
-        "ranks do not see the same checkpoint to go on from (\(places[0]); \(other)): do all nodes have the "
-          + "directory, and is it as new on all of them?")
-    }
     guard let checkpoint = start.checkpoint else {
       initialize()
       return
@@ -141,7 +140,7 @@ package final class Trainer {
   }
 
   private static func start(
-    _ resume: ResumeChoice, _ store: CheckpointStore
+    _ resume: ResumeChoice, _ store: CheckpointStore, _ ranks: CheckpointAgreement
   ) throws -> (checkpoint: StoredCheckpoint?, rejected: [CheckpointError]) {
     let exists = FileManager.default.fileExists(atPath: store.directory)
     switch resume {
@@ -149,8 +148,7 @@ package final class Trainer {
       if exists, try !store.list().isEmpty { throw TrainingError.runExists(path: store.directory) }
       return (nil, [])
     case .auto:
-      guard exists else { return (nil, []) }
-      let (checkpoint, rejected) = try store.openNewestValid()
+      let (checkpoint, rejected) = try ranks.openNewestValid(of: store)
       if checkpoint == nil, !rejected.isEmpty {
         let reasons = rejected.map { "\n  \($0)" }.joined()
         throw TrainingError.cannotResume(
@@ -158,7 +156,9 @@ package final class Trainer {
       }
       return (checkpoint, rejected)
     case .path(let path):
-      let checkpoint = try StoredCheckpoint.find(path)
+      let checkpoint = try ranks.open { (hashing) throws(CheckpointError) in
+        try StoredCheckpoint.find(path, hashing: hashing)
+      }
       let step = checkpoint.manifest.step
       if exists, let later = try store.list().first(where: { $0.step > step }) {
         throw TrainingError.cannotResume(
@@ -176,20 +176,22 @@ extension Trainer: Sendable {}
 
 extension StoredCheckpoint {
   /// Opens a checkpoint by its own directory, by a directory of checkpoints, or by a run's directory.
-  package static func find(_ path: String) throws(CheckpointError) -> StoredCheckpoint {
+  package static func find(
+    _ path: String, hashing: Hashing = .all
+  ) throws(CheckpointError) -> StoredCheckpoint {
     let exists = { FileManager.default.fileExists(atPath: $0) }
     let isDirectory = { (path: String) in
       var isDirectory: ObjCBool = false
       return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
     }
     if exists("\(path)/\(Manifest.fileName)") {
-      return try CheckpointStore(directory: path).open(.path(path))
+      return try StoredCheckpoint(path, hashing: hashing)
     }
     for directory in [path, "\(path)/checkpoints"] where isDirectory(directory) {
       let store = CheckpointStore(directory: directory)
-      if exists("\(directory)/latest") { return try store.open(.latest) }
+      if exists("\(directory)/latest") { return try store.open(.latest, hashing: hashing) }
       // A process that died between two renames has saved its first checkpoint, but not named it.
-      if let newest = try store.list().first { return try store.open(.step(newest.step)) }
+      if let newest = try store.list().first { return try store.open(.step(newest.step), hashing: hashing) }
     }
     throw CheckpointError(
       .missing, path: path,

@@ -1,5 +1,4 @@
 internal import Autograd
-internal import Checkpoint
 internal import Communication
 internal import Foundation
 internal import Optimization
@@ -28,8 +27,9 @@ extension Trainer {
     if state.step >= total {
       recorder?.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
     }
-    let start = state.step
+    let (start, origin) = (state.step, lastSave.path)
     while state.step < total {
+      try pollSave(recorder)
       if let signal = agreed(stop.requested) {
         summary.stoppedBy = signal
         break
@@ -44,18 +44,18 @@ extension Trainer {
       } catch {
         // The checkpoints may be on another disk than the metrics: what has been trained is not lost. With several ranks
         // the others know nothing of it, and end without a checkpoint.
-        if ranks == nil, state.step != lastSave.step { summary.checkpoint = try save(recorder) }
+        if ranks == nil, state.step != lastSave.step { try saveNow(recorder) }
         throw error
       }
       if isDue(configuration.evaluation.every), state.step < total {
         summary.evaluation = try evaluate(recorder)
       }
-      if isDue(configuration.checkpoint.every) { summary.checkpoint = try save(recorder) }
+      if isDue(configuration.checkpoint.every) { try save(recorder) }
     }
     settle()
-    if configuration.checkpoint.onExit, lastSave.step != state.step {
-      summary.checkpoint = try save(recorder)
-    }
+    try finishSave(recorder)
+    if configuration.checkpoint.onExit, lastSave.step != state.step { try saveNow(recorder) }
+    summary.checkpoint = lastSave.path == origin ? nil : lastSave.path
     if summary.stoppedBy == nil, state.step > start, configuration.evaluation.every != nil {
       summary.evaluation = try evaluate(recorder)
     }
@@ -88,6 +88,7 @@ extension Trainer {
       recorder?.note("\(cause(step)); the step is skipped")
       return skip(step)
     case .rollBack:
+      try finishSave(recorder)
       let cause = cause(step)
       let metrics = try rollBack(step)
       let skipped = metrics.skippedSamples
@@ -97,6 +98,7 @@ extension Trainer {
       try recorder?.record(metrics)
       return nil
     case .stop:
+      try finishSave(recorder)
       let tolerated = section.nonFinite == .stop ? 0 : state.nonFinite.inARow
       throw TrainingError.nonFinite(cause(step), tolerated: tolerated)
     }
@@ -117,21 +119,6 @@ extension Trainer {
         bytesPerToken: result.bytes / Double(result.tokens), evaluatedTokens: result.tokens,
         seconds: (ContinuousClock.now - begin) / .seconds(1)))
     return result
-  }
-
-  private func save(_ recorder: RunRecorder?) throws -> String {
-    settle()
-    let saved = try runCheckpoint.save(state, configuration: configuration.yaml(), to: store)
-    guard let saved else {
-      // Another rank has written it.
-      let path = store.path(step: state.step)
-      lastSave = (path, state.step)
-      return path
-    }
-    lastSave = (saved.path, state.step)
-    recorder?.note("saved \(saved.path) (\(ProgressText.memory(bytes: saved.length)))")
-    for leftover in saved.leftovers { recorder?.note("could not remove an old checkpoint: \(leftover)") }
-    return saved.path
   }
 }
 

@@ -98,7 +98,8 @@ extension Trainer {
   func rollBack(_ step: SummedStep) throws -> RollBackMetrics {
     let (failed, counts) = (state.step + 1, state.nonFinite)
     if let path = lastSave.path {
-      state = try runCheckpoint.restore(store.open(.path(path)))
+      state = try runCheckpoint.restore(
+        CheckpointAgreement(world: ranks?.grid.world).open(.path(path), of: store))
       adoptFallenBackLayers()
     } else {
       initialize()

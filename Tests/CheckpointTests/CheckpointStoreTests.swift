@@ -18,7 +18,7 @@ import Testing
     let checkpoint = try store.open()
     try SampleCheckpoint.expect(checkpoint, step: 12)
     let manifest = checkpoint.manifest
-    #expect(manifest.configuration == SampleCheckpoint.contents(step: 12).configuration)
+    #expect(manifest.configuration == SampleCheckpoint.contents(step: 12).information.configuration)
     #expect(manifest.tokens == 12_000 && manifest.nextSample == 96)
     #expect(manifest.state["best_loss"] == .number(2.5) && manifest.state["name"] == .string("sample"))
     #expect(manifest.files.map(\.name) == ["rank-00000-of-00001.safetensors"])
@@ -135,7 +135,7 @@ import Testing
 
   @Test func stateThatJSONCannotHoldIsRefused() throws {
     var contents = SampleCheckpoint.contents(step: 1)
-    contents.state["loss"] = .number(.nan)
+    contents.information.state["loss"] = .number(.nan)
     let error = try #require(throws: CheckpointError.self) { _ = try store.save(contents) }
     #expect(error.message.contains("\"loss\""))
     #expect(try FileManager.default.contentsOfDirectory(atPath: store.directory).isEmpty)

@@ -13,6 +13,7 @@ struct ResumeTests {
 
     static let all = [
       Variant(name: "as configured", settings: []),
+      Variant(name: "saves that training waits for", settings: ["checkpoint.asynchronous=false"]),
       Variant(
         name: "recomputation", settings: ["training.recompute=[norms, up_projections, swiglu]"]),
       Variant(name: "bfloat16", settings: ["precision.mode=bfloat16"]),

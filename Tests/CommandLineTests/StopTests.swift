@@ -77,6 +77,34 @@ struct StopTests {
     #expect(try bench.weights("tiny", step: 8) == bench.weights("whole", step: 8))
   }
 
+  /// What cannot be saved is said, and the run goes on to its end, where it must be saved.
+  @Test(
+    .enabled(if: SmallDisk.isPermitted, "mounting a small file system needs the rights of root"),
+    arguments: [true, false])
+  func aRunGoesOnWithoutItsDisk(isFull: Bool) throws {
+    let bench = try Workbench()
+    try bench.prepare()
+    let disk = try SmallDisk(bench, "disk", bytes: 1_500_000)
+    let settings = [
+      "checkpoint={every: 2, keep: null, directory: disk/checkpoints, on_failure: go_on}",
+      "evaluation.every=null",
+    ]
+    try bench.train("tiny", settings + ["training.steps=4"])
+    if !isFull { try disk.forbidWriting() }
+    let outcome = try bench.run(Workbench.training("tiny", settings))
+    #expect(outcome.ending == .exit(2), "\(outcome)")
+    let reason = isFull ? "No space left on device" : "Read-only file system"
+    for word in [
+      "could not save: ", "step-6 was not saved", "checkpoint.on_failure: go_on", "error: ", reason,
+    ] {
+      #expect(outcome.error.contains(word), "\(word): \(outcome.error)")
+    }
+    #expect(bench.metrics("tiny").stepCount() == 8)
+    #expect(try bench.names("disk/checkpoints") == ["latest", "step-2", "step-4"])
+    #expect(try bench.succeed(["checkpoint", "verify", "disk/checkpoints"]).output.contains("step-4: whole"))
+    try disk.unmount(keepingIn: nil)
+  }
+
   @Test(.enabled(if: SmallDisk.isPermitted, "mounting a small file system needs the rights of root"))
   func aFullDiskLeavesNothingHalfWritten() throws {
     let bench = try Workbench()
@@ -124,6 +152,8 @@ final class SmallDisk {
     try Self.call(bench, ["umount", name])
     isMounted = false
   }
+
+  func forbidWriting() throws { try Self.call(bench, ["mount", "-o", "remount,ro", name]) }
 
   private static func trial() throws -> Bool {
     let disk = try SmallDisk(Workbench(), "trial", bytes: 10_000)

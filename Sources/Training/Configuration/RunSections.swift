@@ -9,8 +9,20 @@ package struct CheckpointSection: Sendable, Hashable {
   /// nil for `checkpoints` in the run directory.
   package var directory: String?
   package var onExit = true
+  package var asynchronous = true
+  package var whenBusy = WhenBusy.wait
+  package var onFailure = OnFailure.stop
 
   package init() {}
+
+  /// What becomes of a save that is due while one is being written.
+  package enum WhenBusy: String, Sendable, CaseIterable { case wait, skip }
+
+  /// What a save that fails does to the run.
+  package enum OnFailure: String, Sendable, CaseIterable {
+    case stop
+    case goOn = "go_on"
+  }
 
   static let schema = Schema<CheckpointSection>(
     initial: CheckpointSection(),
@@ -24,6 +36,17 @@ package struct CheckpointSection: Sendable, Hashable {
         "directory", \.directory, ValueKind.string.optional(), "null: `checkpoints` in the run directory"),
       .init(
         "on_exit", \.onExit, .bool, "also at the end of the run and on Ctrl-C or SIGTERM"),
+      .init(
+        "asynchronous", \.asynchronous, .bool,
+        "a copy of the state is written while training goes on; it takes as much memory as the checkpoint's file"
+      ),
+      .init(
+        "when_busy", \.whenBusy, .choice(WhenBusy.self),
+        "what to do when a checkpoint is due while one is being written: wait for that, or skip the new one"),
+      .init(
+        "on_failure", \.onFailure, .choice(OnFailure.self),
+        "what to do when a checkpoint cannot be saved: stop the run, or say so and go on; the one at the end must not "
+          + "fail"),
     ])
 }
 

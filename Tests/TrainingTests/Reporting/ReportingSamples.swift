@@ -2,7 +2,7 @@ import Foundation
 import Training
 
 /// A directory of one test, removed with it.
-final class ReportingDirectory {
+final class ReportingDirectory: Sendable {
   let path: String
 
   init() throws {

@@ -1,0 +1,78 @@
+internal import Checkpoint
+
+/// When a run is saved, and what becomes of it. Every rank does the same at the same step.
+extension Trainer {
+  /// Saves as `checkpoint` says: at once, or by beginning to.
+  func save(_ recorder: RunRecorder?) throws(CheckpointError) {
+    guard configuration.checkpoint.asynchronous else { return try goingOn(recorder, saveNow) }
+    if let saving {
+      guard configuration.checkpoint.whenBusy == .wait else {
+        recorder?.note(
+          "step-\(state.step) is not saved: step-\(saving.step) is still being written "
+            + "(checkpoint.when_busy: skip)")
+        return
+      }
+      try finishSave(recorder)
+    }
+    try goingOn(recorder, requestSave)
+  }
+
+  /// Saves, and returns when the checkpoint is on the disk.
+  func saveNow(_ recorder: RunRecorder?) throws(CheckpointError) {
+    try finishSave(recorder)
+    settle()
+    let saved = try runCheckpoint.save(state, configuration: configuration.yaml(), to: store)
+    record(saved, step: state.step, recorder)
+  }
+
+  /// Copies the state, and lets a thread write the copy.
+  private func requestSave(_ recorder: RunRecorder?) throws(CheckpointError) {
+    settle()
+    let checkpoint = runCheckpoint
+    let ranked = try checkpoint.begin(state, configuration: configuration.yaml(), to: store)
+    let bytes = ranked.save.plan.byteCounts[ranked.save.rank]
+    let copy = snapshot.flatMap { $0.byteCount == bytes ? $0 : nil } ?? StateSnapshot(byteCount: bytes)
+    try copy.fill(ranked.save.plan.slices[ranked.save.rank], checkpoint.elements)
+    snapshot = copy
+    let saving = BackgroundSave(ranked, copy)
+    self.saving = saving
+    recorder?.note(
+      "requested \(store.path(step: saving.step)) (\(ProgressText.memory(bytes: saving.length)) a rank, "
+        + "written while training goes on)")
+  }
+
+  /// Between two steps: makes a checkpoint of what has been written meanwhile.
+  func pollSave(_ recorder: RunRecorder?) throws(CheckpointError) {
+    if let saving, saving.isWrittenEverywhere() { try finishSave(recorder) }
+  }
+
+  /// Waits for the save that is under way, if there is one.
+  func finishSave(_ recorder: RunRecorder?) throws(CheckpointError) {
+    guard let saving else { return }
+    self.saving = nil
+    try goingOn(recorder) { (recorder) throws(CheckpointError) in
+      record(try saving.finish(), step: saving.step, after: saving.seconds, recorder)
+    }
+  }
+
+  private func record(
+    _ saved: SavedCheckpoint?, step: Int, after seconds: Double? = nil, _ recorder: RunRecorder?
+  ) {
+    lastSave = (store.path(step: step), step)
+    guard let saved else { return }
+    let size = ProgressText.memory(bytes: saved.length)
+    let wait = seconds.map { "; durable \(ProgressText.digits($0)) s after the request" } ?? ""
+    recorder?.note("saved \(saved.path) (\(size))\(wait)")
+    for leftover in saved.leftovers { recorder?.note("could not remove an old checkpoint: \(leftover)") }
+  }
+
+  /// A save that fails is the end of a run, unless `checkpoint.on_failure` says otherwise.
+  private func goingOn(
+    _ recorder: RunRecorder?, _ body: (RunRecorder?) throws(CheckpointError) -> Void
+  ) throws(CheckpointError) {
+    do throws(CheckpointError) { try body(recorder) } catch {
+      guard configuration.checkpoint.onFailure == .goOn else { throw error }
+      recorder?.note("could not save: \(error); training goes on (checkpoint.on_failure: go_on)")
+    }
+  }
+}
