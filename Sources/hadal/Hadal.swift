@@ -8,7 +8,7 @@ struct Hadal: ParsableCommand {
     abstract: "Trains DeepSeek-V3-style language models on CPUs.",
     subcommands: [
       Train.self, Evaluate.self, Generate.self, TokenizerCommand.self, Prepare.self, Import.self, Export.self,
-      Probe.self, ScheduleCommand.self, Verify.self, Bench.self, Reference.self,
+      Probe.self, ScheduleCommand.self, PlanCommand.self, Verify.self, Bench.self, Reference.self,
     ])
 
   static func main() {

@@ -37,6 +37,8 @@ import Training
     var standard = TrainingSection()
     standard.tokens = 14_800_000_000_000
     standard.recompute = [.norms, .upProjections, .swiglu]
+    // The published ramp begins where 16 ranks have too few micro-batches for DualPipe.
+    standard.globalBatchSize.from = 4096
     #expect(run.training == standard)
     #expect(run.optimizer == OptimizerSection())
     // The first phase spells its start out; everything else is the default.
