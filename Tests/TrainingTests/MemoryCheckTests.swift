@@ -61,7 +61,8 @@ import Testing
     let (count, single) = (ParameterCount(shape), Self.float32(shape, modules: 1))
     try expect(MemoryCheck(shape, PrecisionSection(mode: .float32)), needs: 4 * count.total)
     try expect(
-      MemoryCheck(shape, PrecisionSection(mode: .float32), multiTokenPrediction: false), needs: 4 * count.main)
+      MemoryCheck(shape, PrecisionSection(mode: .float32), multiTokenPrediction: false), needs: 4 * count.main
+    )
     try expect(MemoryCheck(shape, PrecisionSection(mode: .bfloat16)), needs: 6 * count.total - 2 * single)
     try expect(
       MemoryCheck(shape, PrecisionSection(mode: .bfloat16), multiTokenPrediction: false),

@@ -142,9 +142,10 @@ package struct KeptActivations: Sendable {
   /// Rows that came from other ranks, with weights, the way that they took, and what comes back for this rank's tokens.
   private func exchange(_ arriving: Int, _ routed: Float8Settings?) -> Int {
     let selected = model.numExpertsPerTok
+    // Codes that forward has read stay beside the numbers.
+    let hasCodes = routed?.gemms.isDisjoint(with: [.fprop, .wgrad]) == false
     let rows =
-      numbers(arriving, width) + (keepsCodes(routed) ? codes(arriving, width) : 0)
-      + 4 * integers(arriving, selected)
+      numbers(arriving, width) + (hasCodes ? codes(arriving, width) : 0) + 4 * integers(arriving, selected)
     // As many leave.
     let way = integers(arriving) + integers(arriving, selected) + integers(tokens, expertRanks)
     return rows + way + numbers(tokens, width)

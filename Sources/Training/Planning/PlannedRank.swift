@@ -65,6 +65,17 @@ extension RunPlan {
     }
   }
 
+  /// The node whose ranks hold most, with experts chosen evenly, in bytes.
+  /// - Parameter ranks: ``ranks``.
+  package func fullestNode(_ ranks: [PlannedRank]) -> (node: Int, bytes: Int) {
+    var bytes: [Int: Int] = [:]
+    for (rank, node) in layout.nodes.enumerated() {
+      bytes[node, default: 0] += ranks[rank / layout.data].bytes
+    }
+    let most = bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }
+    return (most?.key ?? 0, most?.value ?? 0)
+  }
+
   /// The most activations that are live at once, by rank of the pipeline.
   private func peaks(isWorst: Bool) -> (live: [Int], bytes: [Int]) {
     let bytes = stages.map { activationBytes(of: $0, isWorst: isWorst) }

@@ -78,7 +78,8 @@ package struct RunPlan: Sendable {
     let balance = BalanceLosses(section, model)
     kept.hasBalanceLoss = [balance.sequence, balance.expert, balance.device, balance.communication]
       .contains { $0 != 0 }
-    (kept.masksDocuments, kept.masksPredictions) = (section.documentAttentionMask, section.mtpDocumentBoundaries)
+    kept.masksDocuments = section.documentAttentionMask
+    kept.masksPredictions = section.mtpDocumentBoundaries
     let rows =
       isWorst && ranks > 1
       ? RoutedRows(atMost: mostRows, of: model, ranks: ranks)

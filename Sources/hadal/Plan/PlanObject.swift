@@ -57,26 +57,31 @@ struct PlanObject: Encodable {
   private let stages: String
   private let microbatches, sequences, tokens, mostRows: Int
   private let places: [Place]
+  /// Bytes on the node that has most.
+  private let fullestNode: Int
   private let links: [Connection]
   private let flopPerToken: [String: Work]
   private let prediction: Prediction?
 
   init(_ plan: RunPlan, _ machine: PlannedMachine?) {
     let (layout, count) = (plan.layout, ParameterCount(plan.model))
-    (ranks, pipeline, data, expert) = (layout.ranks, layout.pipeline, layout.data, layout.expert)
+    (self.ranks, pipeline) = (layout.ranks, layout.pipeline)
+    (data, expert) = (layout.data, layout.expert)
     expertsPerRank = plan.model.nRoutedExperts / layout.expert
     isTwoLevel = layout.isTwoLevel(rank: 0)
     parameters = ["main": count.main, "active": count.active, "mtp": count.multiTokenPrediction]
     (schedule, stages) = (plan.schedule?.name, StageLayout(plan.stages).description)
     (microbatches, sequences, tokens) = (plan.microbatches, plan.sequences, plan.tokens)
     mostRows = plan.mostRows
-    places = plan.ranks.map { Self.place($0, plan) }
+    let ranks = plan.ranks
+    places = ranks.map { Self.place($0, plan) }
+    fullestNode = plan.fullestNode(ranks).bytes
     links = plan.links.map {
       Connection(
         from: $0.from, to: $0.to, activations: $0.activations, gradients: $0.gradients, bytes: $0.bytes)
     }
-    flopPerToken = Dictionary(
-      uniqueKeysWithValues: plan.workByPart.map { ($0.rawValue, Work($1)) } + [("sum", Work(plan.workOfToken))])
+    let work = plan.workByPart.map { ($0.rawValue, Work($1)) } + [("sum", Work(plan.workOfToken))]
+    flopPerToken = Dictionary(uniqueKeysWithValues: work)
     prediction = machine.map { Prediction(plan.prediction(on: $0), $0) }
   }
 

@@ -25,18 +25,30 @@ struct PlanReport {
     let section = plan.configuration.training
     let modules =
       count.multiTokenPrediction > 0 ? ", and \(count.multiTokenPrediction.billions) of MTP" : ""
-    let experts =
-      plan.model.nRoutedExperts == 0
-      ? "" : "; \(plan.model.nRoutedExperts / layout.expert) experts of a layer on each"
     return [
       "\(count.main.billions) parameters, of which a token uses \(count.active.billions)\(modules); "
         + plan.configuration.precision.mode.rawValue,
       "\(layout.ranks) ranks on \(nodes) \(nodes == 1 ? "node" : "nodes"): pipeline \(layout.pipeline) x data "
-        + "\(layout.data), expert \(layout.expert)\(experts)"
+        + "\(layout.data), expert \(layout.expert)"
         + (layout.isTwoLevel(rank: 0) ? "; tokens cross to a node once" : ""),
       "a step: \(plan.sequences) sequences of \(section.sequenceLength), \(plan.tokens) tokens; on each "
         + "\(plan.schedule == nil ? "rank" : "pipeline") \(plan.microbatches) micro-batches of "
         + "\(section.microBatchSize)" + (plan.schedule.map { ", \($0.name)" } ?? ""),
+    ] + experts
+  }
+
+  /// Which experts of each layer lie where.
+  private var experts: [String] {
+    let (all, shares) = (plan.model.nRoutedExperts, plan.layout.expert)
+    guard all > 0 else { return [] }
+    guard shares > 1 else { return ["experts: every rank holds all \(all) of its layers"] }
+    let held = [0, shares - 1].map { rank in
+      let experts = plan.experts(ofExpertRank: rank)
+      return "rank \(rank) holds \(Self.range(experts.lowerBound, experts.upperBound - 1))"
+    }
+    return [
+      "experts: \(all / shares) of the \(all) of each layer on a rank; of every \(shares) ranks "
+        + held.joined(separator: ", ")
     ]
   }
 
@@ -67,8 +79,8 @@ struct PlanReport {
     var table = TextTable(
       words: ["place"],
       numbers: [
-        "masters", "copies", "packed", "gradients", "moments", "activations", "buffers", "sum", "activations*",
-        "sum*",
+        "masters", "copies", "packed", "gradients", "moments", "activations", "buffers", "sum",
+        "activations*", "sum*",
       ])
     for rank in ranks {
       let held = rank.held
@@ -76,15 +88,16 @@ struct PlanReport {
         held.masters, held.copies, held.packed, held.gradients, held.moments, rank.activations, rank.buffers,
         rank.bytes, rank.mostActivations, rank.mostBytes,
       ]
-      table.add(["\(rank.rank)"] + bytes.map { ProgressText.memory(bytes: $0) })
+      table.add(["\(rank.rank)"] + bytes.map { Double($0).memory })
     }
     let worst = ranks.max { $0.bytes < $1.bytes } ?? ranks[0]
     let total = ranks.reduce(0) { $0 + $1.bytes } * plan.layout.data
+    let fullest = plan.fullestNode(ranks)
     return [
-      "Memory of a rank (* with \(plan.mostRows) rows arriving, all that may, for each layer and micro-batch)",
+      "Memory of a rank (* if the most rows that may arrive, \(plan.mostRows), do so in every layer)",
       table.text,
-      "most at place \(worst.rank): \(ProgressText.memory(bytes: worst.bytes)); all \(plan.layout.ranks) ranks: "
-        + ProgressText.memory(bytes: total),
+      "most at place \(worst.rank): \(ProgressText.memory(bytes: worst.bytes)); most on a node, \(fullest.node): "
+        + "\(ProgressText.memory(bytes: fullest.bytes)); all: \(ProgressText.memory(bytes: total))",
     ]
   }
 
@@ -112,10 +125,12 @@ struct PlanReport {
   }
 
   private var work: [String] {
-    var table = TextTable(words: ["part"], numbers: ["forward", "input gradient", "weight gradient", "share"])
+    let titles = ["forward", "input gradient", "weight gradient", "share"]
+    var table = TextTable(words: ["part"], numbers: titles)
     let (parts, total) = (plan.workByPart, plan.workOfToken)
+    let unit = total.total < 1e10 ? (name: "MFLOP", size: 1e6) : (name: "GFLOP", size: 1e9)
     let row = { (work: TokenWork) in
-      [work.forward, work.inputGradient, work.weightGradient].map { ($0 * 1e-9).shortText }
+      [work.forward, work.inputGradient, work.weightGradient].map { ($0 / unit.size).shortText }
         + [(100 * work.total / total.total).text(1) + " %"]
     }
     for part in ModelWork.Part.allCases {
@@ -124,7 +139,7 @@ struct PlanReport {
     table.add(["sum"] + row(total))
     let most = ranks.max { $0.work < $1.work } ?? ranks[0]
     return [
-      "Work of a token in GFLOP", table.text,
+      "Work of a token in \(unit.name)", table.text,
       "a step: \((total.total * Double(plan.tokens)).figure) FLOP; most on a rank of place \(most.rank): "
         + "\(most.work.figure)",
     ]
@@ -155,7 +170,7 @@ struct PlanReport {
 }
 
 extension StageContents {
-  /// ` 3-6`; nothing where there are none.
+  /// As in ` (3-6)`; nothing where there are none.
   fileprivate var layerNumbers: String {
     switch layers.count {
     case 0: ""

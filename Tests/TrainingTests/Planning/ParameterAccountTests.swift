@@ -14,7 +14,10 @@ import Testing
     ["precision={mode: fp8, fp8: {gemms: [wgrad], attention_output: bfloat16}}"],
     ["precision={mode: fp8, fp8: {gemms: [fprop], matrices: [routed_experts, mtp_projection]}}"],
     ["precision={mode: fp8, fp8: {bfloat16_first_layers: 1}}", "model.q_lora_rank=null"],
-    ["model={moe_intermediate_size: 136, n_shared_experts: 0, num_nextn_predict_layers: 2, hidden_size: 160}"],
+    [
+      "model.moe_intermediate_size=136", "model.n_shared_experts=0", "model.num_nextn_predict_layers=2",
+      "model.hidden_size=160", "precision.mode=fp8",
+    ],
   ]
 
   /// Name by name would be too much: shape, experts, rounded copy and codes, one after the other.
