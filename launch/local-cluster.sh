@@ -7,6 +7,8 @@
 #   --rate RATE      of each node's link, in each direction, as tc writes it    default: 400mbit; none: no limit
 #   --delay TIME     one way, added to what a node sends, as tc writes it       default: none
 #   --bind cores|none  cores: this machine's cores are shared out to the ranks  default: cores
+#   --share PERCENT|none  of one core, the most that a rank uses (a control group each): where ranks share cores,
+#                    one then waits as on a core of its own, and no other computes faster meanwhile   default: none
 #   --mca NAME VALUE   a parameter of Open MPI; may be repeated
 #   --report         at the end, the bytes that each node has sent and received, on standard error
 # Each node is a namespace of its own for network, host name (node1 …), shared memory and mounts; links are veth pairs
@@ -50,6 +52,17 @@ if [ "${1:-}" = @rank ]; then
   read -ra cores <<<"$HADAL_CLUSTER_CORES"
   mine=("${cores[@]:number * ${#cores[@]} / ranks:${#cores[@]} / ranks}")
   [ ${#mine[@]} -gt 0 ] || mine=("${cores[number % ${#cores[@]}]}")
+  if [ "$HADAL_CLUSTER_SHARE" != none ]; then
+    group=$HADAL_CLUSTER_GROUP/rank$number
+    mkdir "$group"
+    if [ -e "$group/cpu.max" ]; then
+      echo "$((HADAL_CLUSTER_SHARE * 100)) 10000" >"$group/cpu.max"
+    else
+      echo 10000 >"$group/cpu.cfs_period_us"
+      echo $((HADAL_CLUSTER_SHARE * 100)) >"$group/cpu.cfs_quota_us"
+    fi
+    echo $$ >"$group/cgroup.procs"
+  fi
   exec taskset -c "$(IFS=, && echo "${mine[*]}")" "$@"
 fi
 
@@ -71,17 +84,18 @@ count=${1:-}
 [[ $count =~ ^[1-9][0-9]?$ ]] || fail "the first argument is the number of nodes, 1 to 99, not '$count' (see --help)"
 arguments=("$@")
 shift
-slots=1 rate=400mbit delay=none bind=cores report=no
+slots=1 rate=400mbit delay=none bind=cores share=none report=no
 mca=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --slots | --rate | --delay | --bind) [ $# -ge 2 ] || fail "$1 needs a value" ;;
+    --slots | --rate | --delay | --bind | --share) [ $# -ge 2 ] || fail "$1 needs a value" ;;
   esac
   case $1 in
     --slots) slots=$2; shift ;;
     --rate) rate=$2; shift ;;
     --delay) delay=$2; shift ;;
     --bind) bind=$2; shift ;;
+    --share) share=$2; shift ;;
     --mca)
       [ $# -ge 3 ] || fail "--mca needs a name and a value"
       mca+=(--mca "$2" "$3"); shift 2
@@ -101,6 +115,8 @@ done
 [[ $rate =~ ^(none|[1-9][0-9]*[kmg]bit)$ ]] || fail "--rate must be like 400mbit or 10gbit, or none, not '$rate'"
 [[ $delay =~ ^(none|[0-9]+(\.[0-9]+)?(us|ms))$ ]] || fail "--delay must be like 50us or 2ms, or none, not '$delay'"
 [[ $bind =~ ^(cores|none)$ ]] || fail "--bind must be cores or none, not '$bind'"
+[[ $share =~ ^(none|[1-9][0-9]?|100)$ ]] || fail "--share must be a percentage, 1 to 100, or none, not '$share'"
+[ "$share" = none ] || [ "$bind" = cores ] || fail "--share needs --bind cores"
 [ $# -gt 0 ] || fail "what is to run? For instance: launch/local-cluster.sh 2 -- hostname"
 program=$1
 shift
@@ -154,6 +170,24 @@ if [ $inside = no ]; then
   done
   unshare --net --uts --ipc --pid --fork --mount-proc true 2>/dev/null ||
     fail "the system forbids new namespaces: in a container that takes --privileged (CAP_SYS_ADMIN, CAP_NET_ADMIN)"
+
+  group=none
+  if [ "$share" != none ]; then
+    # Control groups of version 1, or version 2 where the processor's time is handed on.
+    for root in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+      group=$root/hadal-cluster-$$
+      if mkdir "$group" 2>/dev/null && { [ -e "$group/cpu.cfs_quota_us" ] || [ -e "$group/cpu.max" ]; }; then
+        break
+      fi
+      rmdir "$group" 2>/dev/null || true
+      group=none
+    done
+    [ "$group" != none ] || fail "--share needs a control group for processors, which this system does not let make"
+    [ ! -e "$group/cgroup.subtree_control" ] || echo +cpu >"$group/cgroup.subtree_control"
+    # shellcheck disable=SC2064  # the name of now
+    trap "rmdir '$group'/rank* '$group' 2>/dev/null || true" EXIT
+  fi
+  export HADAL_CLUSTER_GROUP=$group
 
   catch
   if [ -t 0 ]; then exec </dev/null; fi
@@ -224,6 +258,7 @@ for ((k = 1; k <= count; k++)); do
 done
 
 export HADAL_CLUSTER_NODES="${nodes[*]}" HADAL_CLUSTER_COUNT=$count HADAL_CLUSTER_SLOTS=$slots
+export HADAL_CLUSTER_SHARE=$share
 allowed=$(awk '/^Cpus_allowed_list/ { print $2 }' /proc/self/status)
 HADAL_CLUSTER_CORES=$(tr , '\n' <<<"$allowed" | awk -F- '{ for (c = $1; c <= $NF; c++) printf "%d ", c }')
 export HADAL_CLUSTER_CORES

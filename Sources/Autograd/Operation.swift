@@ -16,7 +16,8 @@ package protocol Operation {
   associatedtype Output: OperationOutput = Tensor
 
   static var name: String { get }
-  /// Whether forward may run again to recover its output. Not where it adds to gradients itself.
+  /// Whether the output may be forgotten, for ``outputAgain(_:_:)`` has it again, or nobody will ask. Not where forward
+  /// adds to gradients itself.
   static var isRecomputable: Bool { get }
 
   /// Whether `inputGradient` starts to send something, and a later one waits for what comes back.

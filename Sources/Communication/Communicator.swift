@@ -59,6 +59,9 @@ package final class Communicator {
     return Request(try receiving(bytes, from: peer, tag: tag, purpose), owner: owner, of: endpoint)
   }
 
+  /// Says what this rank is at: people read it when a wait has no end. Empty for nothing of interest.
+  package func isDoing(_ activity: String) { endpoint.board.isDoing(activity) }
+
   /// Moves what can be moved, without waiting: for a driver with a moment between two kernels.
   package func poll() throws(CommunicationError) { try endpoint.transport.progress() }
 

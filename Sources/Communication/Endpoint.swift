@@ -8,6 +8,8 @@ final class Endpoint {
   var hosts: [String]
   var nodes: [Int]
   var counters = TrafficCounters()
+  /// What is being recorded; nil while nothing is.
+  var events: [MessageEvent]?
   /// The next context that no communicator of this rank has.
   var nextContext = 1
   /// Requests that have begun and not ended.
@@ -40,6 +42,22 @@ final class Endpoint {
     abandoned += transfer.pending
     underWay[request] = nil
     if !transfer.cancel(transport), let owner { kept.append(owner) }
+  }
+
+  /// Counts, and records, a wait that nothing was computed in.
+  /// - Parameter awaited: what was waited for first.
+  func exposed(_ awaited: MessageDescription?, since start: ContinuousClock.Instant) {
+    let end = ContinuousClock.now
+    counters.addExposed(awaited?.purpose.kind ?? .control, seconds: (end - start).inSeconds)
+    if let awaited { events?.append(MessageEvent(.waited, awaited, start, end)) }
+  }
+
+  /// Counts, and records, a message to another rank.
+  func sent(_ message: MessageDescription) {
+    let isNear = nodes[message.peer] == nodes[transport.rank]
+    counters.count(message.purpose.kind, bytes: message.bytes, withinNode: isNear)
+    let now = ContinuousClock.now
+    events?.append(MessageEvent(.sent, message, now, now))
   }
 
   func describe(

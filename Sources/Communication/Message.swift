@@ -29,10 +29,7 @@ struct Message: Transfer {
     let chunks = try chunks(of: bytes.count, endpoint) { (range) throws(CommunicationError) in
       try endpoint.transport.send(UnsafeRawBufferPointer(rebasing: bytes[range]), to: address)
     }
-    if address.peer != endpoint.transport.rank {
-      let isNear = endpoint.nodes[address.peer] == endpoint.nodes[endpoint.transport.rank]
-      endpoint.counters.count(description.purpose.kind, bytes: bytes.count, withinNode: isNear)
-    }
+    if address.peer != endpoint.transport.rank { endpoint.sent(description) }
     return Message(description: description, chunks: chunks)
   }
 

@@ -34,10 +34,8 @@ package final class Request {
     wasAwaited = true
     if try isComplete() { return }
     let start = ContinuousClock.now
-    let kind = transfer.pending.first?.purpose.kind ?? .control
-    defer {
-      if !isHidden { endpoint.counters.addExposed(kind, seconds: (ContinuousClock.now - start).inSeconds) }
-    }
+    let awaited = transfer.pending.first
+    defer { if !isHidden { endpoint.exposed(awaited, since: start) } }
     var nextReport = min(1, endpoint.timeout / 4)
     while try !isComplete() {
       let seconds = (ContinuousClock.now - start).inSeconds

@@ -5,6 +5,8 @@ internal import Synchronization
 final class WaitBoard: Sendable {
   private struct State {
     var title = ""
+    /// As in "action 12 of 40, F0.3"; empty where nothing is known.
+    var activity = ""
     var waiting: (since: ContinuousClock.Instant, messages: [MessageDescription])?
     var hasTold = false
   }
@@ -12,6 +14,8 @@ final class WaitBoard: Sendable {
 
   /// - Parameter title: as in "rank 2 of 8 (node-b, process 4711)".
   func name(_ title: String) { state.withLock { $0.title = title } }
+
+  func isDoing(_ activity: String) { state.withLock { $0.activity = activity } }
 
   func wait(for messages: [MessageDescription], since start: ContinuousClock.Instant) {
     state.withLock { $0.waiting = (start, messages) }
@@ -36,7 +40,7 @@ final class WaitBoard: Sendable {
   func write(_ text: String) {
     let title = state.withLock { state in
       defer { state.hasTold = true }
-      return state.hasTold ? nil : state.title
+      return state.hasTold ? nil : state.title + (state.activity.isEmpty ? "" : ", at \(state.activity)")
     }
     guard let title else { return }
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)\n" }

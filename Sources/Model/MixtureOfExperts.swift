@@ -68,14 +68,19 @@ package struct MixtureOfExperts {
   }
 
   private func experts(
-    _ x: Variable, _ weights: Variable, _ plan: RoutingPlan, _ context: ForwardContext, _ tape: Tape
+    _ x: Variable, _ weights: Variable, _ plan: RoutingPlan, _ context: ForwardContext, _ tape: Tape,
+    isCountedElsewhere: (x: Bool, dy: Bool) = (false, false)
   ) -> Variable {
     let experts = Experts.Inputs(x: x, weights: weights, plan: plan, gateUp: gateUp, down: down)
     guard let float8 else { return tape.apply(Experts.self, experts).output }
-    // A pass that does not record comes again in backward, and is counted there.
-    let monitor = tape.isRecording ? context.monitor : nil
-    let inputs = QuantizedExperts.Inputs(experts, float8, monitor: monitor)
+    let inputs = QuantizedExperts.Inputs(
+      experts, float8, monitor: monitor(context, tape), isCountedElsewhere: isCountedElsewhere)
     return tape.apply(QuantizedExperts.self, inputs).output
+  }
+
+  /// A pass that does not record comes again in backward, and is counted there.
+  private func monitor(_ context: ForwardContext, _ tape: Tape) -> Float8Monitor? {
+    tape.isRecording ? context.monitor : nil
   }
 
   /// The same with experts on other ranks: either half of the shared expert is computed while rows travel. Where more
@@ -110,20 +115,29 @@ package struct MixtureOfExperts {
     // What the experts would quantize travels as codes.
     let dispatched = float8.flatMap { $0.gemms.contains(.fprop) ? $0.dispatched : nil }
     let gradients = float8.flatMap { $0.gemms.contains(.dgrad) ? $0.dispatchedGradients : nil }
+    let monitor = monitor(context, tape)
+    let counters = (
+      x: dispatched.flatMap { _ in monitor?.statistics(gateUp, .activation, .rows) },
+      dy: gradients.flatMap { _ in monitor?.statistics(down, .gradient, .rows) }
+    )
     let leaving = tape.apply(
-      DispatchStart.self, DispatchStart.Inputs(x: x, weights: weights, route: route, codes: dispatched)
+      DispatchStart.self,
+      DispatchStart.Inputs(
+        x: x, weights: weights, route: route, codes: dispatched, statistics: counters.x)
     ).output
     besideDispatch()
     let (arrived, dispatch) = tape.apply(
-      DispatchFinish.self, DispatchFinish.Inputs(underWay: leaving, route: route))
-    let rows = experts(arrived, dispatch.weights, route.plan, context, tape)
+      DispatchFinish.self, DispatchFinish.Inputs(underWay: leaving, route: route, codes: dispatched))
+    let rows = experts(
+      arrived, dispatch.weights, route.plan, context, tape,
+      isCountedElsewhere: (dispatched != nil, gradients != nil))
     let returning = tape.apply(CombineStart.self, CombineStart.Inputs(y: rows, route: route)).output
     // What is sent keeps its memory itself, and backward does not read it.
     if tape.isRecording { rows.forget() }
     besideCombine()
-    return tape.apply(
-      CombineFinish.self, CombineFinish.Inputs(underWay: returning, route: route, codes: gradients)
-    ).output
+    let inputs = CombineFinish.Inputs(
+      underWay: returning, route: route, codes: gradients, statistics: counters.dy)
+    return tape.apply(CombineFinish.self, inputs).output
   }
 }
 

@@ -17,6 +17,7 @@ package final class PipelineExecutor {
   private var arriving: [Pipeline.Message: (tensor: Tensor, request: Request?)] = [:]
   private var leaving: [Request] = []
   private var posted = 0
+  private let origins: [Pipeline.Message: Int]
 
   /// Actions ahead of the one that runs for whose messages there is room: one arrives while another is used.
   private static let ahead = 2
@@ -26,6 +27,7 @@ package final class PipelineExecutor {
   ) {
     (self.schedule, self.pipeline, self.strands) = (schedule, pipeline, strands)
     (self.waiter, self.stage) = (waiter, stage)
+    origins = Self.origins(schedule, pipeline.rank)
   }
 
   private var placement: Placement { schedule.placement }
@@ -36,6 +38,7 @@ package final class PipelineExecutor {
     let lane = schedule.lanes[rank]
     var record = LaneRecord(begin: .now)
     for (index, action) in lane.enumerated() {
+      pipeline.isDoing("action \(index + 1) of \(lane.count) of \(schedule.name), \(action)")
       postReceives(of: lane, through: index + Self.ahead)
       let before = ContinuousClock.now
       let messages = placement.messages(receivedBy: action, on: rank)
@@ -48,6 +51,7 @@ package final class PipelineExecutor {
     }
     waiter.finish(leaving, of: pipeline)
     record.end = .now
+    pipeline.isDoing("")
     return record
   }
 
@@ -127,8 +131,30 @@ package final class PipelineExecutor {
       })
   }
 
+  /// Names what the message is for, and which action of its sender it follows.
   private func purpose(_ message: Pipeline.Message) -> Purpose {
-    let stage = placement.stage(at: message.to)
-    return Purpose("\(message.kind) for stage \(stage)", .activations, microBatch: message.microbatch)
+    let (stage, origin) = (placement.stage(at: message.to), origins[message])
+    let lane = schedule.lanes[message.from.rank]
+    let sender = origin.map { " (after its action \($0 + 1), \(lane[$0]))" } ?? ""
+    return Purpose(
+      "\(message.kind) for stage \(stage)\(sender)", .activations, microBatch: message.microbatch)
+  }
+
+  /// The actions, by their place in their lanes, that send this rank something, and its own that send.
+  private static func origins(_ schedule: Schedule, _ rank: Int) -> [Pipeline.Message: Int] {
+    var origins: [Pipeline.Message: Int] = [:]
+    let places = (0..<schedule.placement.slots).map { Place(rank: rank, slot: $0) }
+    let neighbors = places.flatMap {
+      [schedule.placement.place(before: $0)?.rank, schedule.placement.place(after: $0)?.rank]
+    }
+    for sender in Set(neighbors.compactMap { $0 } + [rank]) {
+      for (index, action) in schedule.lanes[sender].enumerated() {
+        for message in schedule.placement.messages(sentBy: action, on: sender)
+        where message.to.rank == rank || sender == rank {
+          origins[message] = index
+        }
+      }
+    }
+    return origins
   }
 }

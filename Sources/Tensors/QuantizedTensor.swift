@@ -24,6 +24,8 @@ package struct QuantizedTensor {
   package let hasPowerOfTwoScales: Bool
   /// Columns: the first row of each segment, and the end; tiles do not straddle segments. Otherwise `[0, R]`.
   package let offsets: [Int]
+  /// Columns: how many tiles the segments before each have.
+  let tilesBefore: [Int]
   /// Blocks: the rows of each matrix; tiles do not straddle matrices. Otherwise R.
   package let period: Int
 
@@ -44,6 +46,12 @@ package struct QuantizedTensor {
     )
     (self.codes, self.scales, self.tiling) = (codes, scales, tiling)
     (self.hasPowerOfTwoScales, self.offsets, self.period) = (hasPowerOfTwoScales, offsets, period)
+    tilesBefore =
+      tiling == .columns
+      ? zip(offsets, offsets.dropFirst()).reduce(into: [0]) {
+        $0.append($0[$0.count - 1] + Self.tiles($1.1 - $1.0))
+      }
+      : []
   }
 
   /// Uninitialized memory for codes of this shape.

@@ -41,12 +41,11 @@ extension Trainer {
     var record = Float8Metrics(step: state.step, monitor, of: model)
     guard section.fallBack != .off, !isSkipped else { return record }
     let limits = Float8Limits(flushed: section.flushedLimit, shadow: section.shadowLimit)
-    record.passed = limits.passed(by: record)
-    guard section.fallBack == .fallBack else { return record }
     // What any rank has seen is true for all: they compute with each other's experts, and hold each other's copies.
-    var layers = Set(record.passed.map(\.layer))
-    if let ranks { layers = ranks.union(layers, below: model.configuration.numHiddenLayers + model.depths) }
-    guard !layers.isEmpty else { return record }
+    let own = limits.passed(by: record)
+    record.passed = ranks?.union(own) ?? own
+    let layers = Set(record.passed.map(\.layer))
+    guard section.fallBack == .fallBack, !layers.isEmpty else { return record }
     record.fallenBack = layers.sorted()
     state.fallenBackLayers.formUnion(layers)
     model.setFallenBack(layers: state.fallenBackLayers)

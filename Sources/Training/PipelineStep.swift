@@ -31,6 +31,7 @@ extension StepRunner {
     ).run()
     ranks.shards.reduceAll()
     var sums = gather(stages, schedule, empty, ranks)
+    sums.timeline = record.events.map { .init("\($0.action)", $0.waited.upperBound, $0.end) }
     sums.pipeline = times(record, schedule, placement, peakLive: stages.peakLive, ranks)
     return sums
   }

@@ -14,7 +14,7 @@ package final class RunRecorder {
     log = try MetricsLog(path: "\(directory)/metrics.jsonl", resumingAt: trainer.state.step)
     board = try TensorBoardWriter(directory: directory, resumingAt: trainer.state.step)
     progress = ProgressReporter(
-      steps: configuration.totalSteps(), interval: configuration.logging.every,
+      steps: configuration.totalSteps(shares: trainer.shares), interval: configuration.logging.every,
       bytesPerToken: trainer.data.bytesPerToken)
   }
 

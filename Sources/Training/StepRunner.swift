@@ -12,6 +12,8 @@ package struct StepSums: Sendable {
   package var loads: [Int: [Int]] = [:]
   /// nil without a pipeline.
   package var pipeline: PipelineTimes?
+  /// What this rank computed when.
+  package var timeline: [StepTimeline.Event] = []
 
   /// The mean loss of the main head, in nats per token.
   package var mainLoss: Double { mean(0) }
@@ -104,6 +106,7 @@ package struct StepRunner {
         if index == batches.count - 1 { context.hasPassed = shards.reduce }
       }
       var roots: [Variable] = []
+      let begin = ContinuousClock.now
       let forward = {
         let losses: LossSums
         (roots, losses, _) = model.losses(batch, objective, context)
@@ -111,13 +114,18 @@ package struct StepRunner {
       }
       if let strands = ranks?.strands, let backward = owed {
         strands.run(forward, beside: backward)
+        sums.timeline.append(.init("F0.\(index)&B0.\(index - 1)", begin, .now))
       } else {
         forward()
+        sums.timeline.append(.init("F0.\(index)", begin, .now))
       }
       owed = { [device = model.device] in
         context.tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: device)) })
       }
-      if ranks?.strands == nil || index == batches.count - 1 { owed?() }
+      guard ranks?.strands == nil || index == batches.count - 1 else { continue }
+      let end = ContinuousClock.now
+      owed?()
+      sums.timeline.append(.init("B0.\(index)", end, .now))
     }
     ranks?.shards.finishReductions()
     return sums

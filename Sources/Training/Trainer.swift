@@ -36,6 +36,7 @@ package final class Trainer {
   package internal(set) var state = RunState()
   /// Where the run was when it was last saved: the checkpoint, or nil for the initial weights.
   var lastSave: (path: String?, step: Int) = (nil, 0)
+  var trace: TraceFile
   /// What a person should know about how the run began.
   package private(set) var notes: [String] = []
 
@@ -83,6 +84,7 @@ package final class Trainer {
     runner.recomputation = Recomputation(configuration.training.recompute)
     runner.balance = BalanceLosses(configuration.training, shape)
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
+    trace = TraceFile(path: "\(configuration.runDirectory)/trace.json")
     schedule = configuration.learningRateSchedule(shares: ranks?.shares ?? 1)
     try begin(start)
   }

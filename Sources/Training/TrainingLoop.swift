@@ -77,7 +77,9 @@ extension Trainer {
   /// The next step, done or skipped; nil when the run was rolled back instead.
   private func advance(_ recorder: RunRecorder?, _ monitor: Float8Monitor?) throws -> StepMetrics? {
     let section = configuration.training
+    let origin = startTrace()
     let step = sumGradients(monitor)
+    defer { if let origin { stopTrace(step, origin, recorder) } }
     let action = state.nonFinite.action(
       step: state.step + 1, isFinite: step.isFinite, policy: section.nonFinite, limit: section.nonFiniteLimit)
     switch action {

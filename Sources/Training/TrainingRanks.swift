@@ -93,10 +93,16 @@ package struct TrainingRanks {
       })
   }
 
-  /// The numbers of 0..<limit that any rank has.
-  func union(_ numbers: Set<Int>, below limit: Int) -> Set<Int> {
-    let counts = sum((0..<limit).map { numbers.contains($0) ? 1 : 0 })
-    return Set(counts.indices.filter { counts[$0] > 0 })
+  /// What passed a limit on any rank, in the order of the ranks; each says which one that was.
+  func union(_ own: [Float8Metrics.Passed]) -> [Float8Metrics.Passed] {
+    texts(own.map(\.line).joined(separator: "\n")).enumerated().flatMap { rank, text in
+      text.split(separator: "\n").map { Float8Metrics.Passed(line: $0, rank: rank) }
+    }
+  }
+
+  /// Returns when all ranks have come here.
+  func barrier() {
+    waiter.endingJob(grid.world) { () throws(CommunicationError) in try grid.world.barrier() }
   }
 
   /// What each rank says.

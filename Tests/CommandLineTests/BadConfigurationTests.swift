@@ -12,7 +12,9 @@ struct BadConfigurationTests {
     set("no key at all", "=3", says: "--set =3", "section.key=value"),
     set("a value that is no YAML", "training.steps=[1", says: "--set training.steps", "not valid YAML"),
     set("float16", "precision.mode=float16", says: "precision.mode", "float16 lacks the range", "bfloat16"),
-    set("a pipeline", "parallel.pipeline=2", says: "parallel.pipeline", "must be 1", "no pipelines"),
+    set(
+      "a schedule of nothing", "parallel.schedule=dualpipe", says: "parallel.schedule",
+      "no effect while pipeline is 1"),
     set(
       "a batch that cannot be divided", "training.micro_batch_size=3", says: "multiple of micro_batch_size"),
     set("more experts than there are", "model.num_experts_per_tok=9", says: "num_experts_per_tok (9)"),

@@ -55,6 +55,41 @@ struct BenchCheckTests {
     #expect(throws: WrongResult.self) { try gemm.check(matmul(x, weight, .nt), addedTo: nil) }
   }
 
+  /// An element of many that is wrong is more than float32 sums lose, and a wrong scale more than codes do.
+  @Test(arguments: ProductKind.allCases, GEMMVariant.codes)
+  func aWrongProductOfCodesIsNamed(_ kind: ProductKind, _ variant: GEMMVariant) throws {
+    let device = try Device(threads: 2)
+    for product in Self.products {
+      let offsets = product.experts == nil ? [0, 150] : [0, 60, 60, 150]
+      let numbers = GEMMCase(product, kind, .float32, offsets: offsets, on: device)
+      let target = { numbers.sum.map { (Tensor($0.shape, on: device), false) } }
+      let (codes, exact) = (Float8Case(variant, of: numbers), numbers.run(into: target()))
+      let errors = try codes.check(exact)
+      // Three bits of mantissa are not exact.
+      #expect(errors.relativeError <= 1e-6 && (1e-5...1e-3).contains(errors.dissimilarity), "\(errors)")
+      let found = codes.run(output: .float32, into: target())
+      func expectFault(_ measure: String, _ found: Tensor, _ exact: Tensor, within limit: Double) {
+        let error = #expect(throws: InexactProduct.self) {
+          _ = try codes.check(found, exact, within: limit)
+        }
+        let text = "\(error.map(String.init(describing:)) ?? "")"
+        for word in [product.name, kind.rawValue, variant.rawValue, measure, "not timed"] {
+          #expect(text.contains(word), "\(text)")
+        }
+      }
+      for index in [0, found.count - 1] {
+        for change in [{ $0 + 0.1 }, { _ in .nan }] as [(Float) -> Float] {
+          let wrong = found.copied()
+          spoil(wrong, index, change)
+          expectFault("relative error", wrong, exact, within: Float8Case.largestError)
+        }
+      }
+      let wrong = exact.copied()
+      wrong.scale(by: 1.1)
+      expectFault("dissimilarity", found, wrong, within: 1)
+    }
+  }
+
   private func attention(_ dtype: DType, interleaved: Bool, on device: Device) -> AttentionCase {
     AttentionCase(
       AttentionShape(

@@ -79,6 +79,40 @@ struct BenchTests {
     }
   }
 
+  /// Products of codes beside those of numbers, for the model's rows and for others.
+  @Test func productsOfCodesAreMeasuredBesideThoseOfNumbers() throws {
+    let settings = ["--set", "precision.mode=fp8", "--tokens-per-expert", "3", "20"]
+    let report = try report(try Workbench(), ["gemm", "tiny.yaml"] + Self.synthetic + settings)
+    try checkHead(report)
+    let results = try #require(report["results"] as? [[String: Any]])
+    let ofModel = results.filter { $0["tokens_per_expert"] == nil }
+    let names =
+      ["q", "kv_a", "kv_b", "o"] + Self.matrices.map(\.0).filter { $0.contains(/dense|experts|shared/) }
+    #expect(ofModel.compactMap { $0["name"] as? String } == names.flatMap { [$0, $0, $0] })
+    #expect(
+      results.compactMap { $0["tokens_per_expert"] as? Int }
+        == [3, 20].flatMap { [Int](repeating: $0, count: 6) })
+    for result in results {
+      let timings = try #require(result["timings"] as? [[String: Any]])
+      #expect(
+        timings.compactMap { $0["variant"] as? String } == [
+          "float32", "bfloat16", "fp8, float32 scales promoted", "fp8, powers of two folded",
+        ])
+      for (i, timing) in timings.enumerated() {
+        #expect(
+          (timing["microseconds"] as? Double ?? 0) > 0 && (timing["times_bfloat16"] as? Double ?? 0) > 0)
+        let errors = timing["errors"] as? [String: Double]
+        #expect((errors == nil) == (i < 2))
+        guard let errors else { continue }
+        #expect((errors["relative_error"] ?? 1) <= 1e-6 && 0..<1e-3 ~= errors["dissimilarity"] ?? 1)
+      }
+      #expect(timings[1]["times_bfloat16"] as? Double == 1 && (result["rounds"] as? Int ?? 0) >= 7)
+      if let tokens = result["tokens_per_expert"] as? Int {
+        #expect(result["groups"] as? [Int] == .init(repeating: tokens, count: 8) && result["uses"] == nil)
+      }
+    }
+  }
+
   /// The tokenizer is asked for the vocabulary; one query matrix when queries are not compressed.
   @Test func aVocabularyOfTheTokenizerIsTaken() throws {
     let bench = try Workbench()
@@ -169,6 +203,20 @@ struct BenchTests {
     Refusal(
       "a misspelt key", ["bench", "gemm", "tiny.yaml", "--set", "model.hiden_size=32"],
       says: "did you mean hidden_size?"),
+    Refusal(
+      "tokens of experts without FP8", ["bench", "gemm", "tiny.yaml", "--tokens-per-expert", "16"],
+      says: "--tokens-per-expert", "precision.mode=fp8"),
+    Refusal(
+      "experts without tokens",
+      ["bench", "gemm", "tiny.yaml", "--set", "precision.mode=fp8", "--tokens-per-expert", "0"] + synthetic,
+      says: "--tokens-per-expert", "from 1"),
+    Refusal(
+      "tokens of experts that are not in FP8",
+      [
+        "bench", "gemm", "tiny.yaml", "--set", "precision.mode=fp8", "--set",
+        "precision.fp8.matrices=[attention]",
+      ]
+        + synthetic + ["--tokens-per-expert", "16"], says: "--tokens-per-expert", "routed_experts"),
     Refusal("no corpus", ["bench", "step", "tiny.yaml"], says: "corpus/train.tokens", "hadal prepare"),
     Refusal(
       "products that do not fit", ["bench", "gemm", "tiny.yaml"] + terabytes, says: "q needs", "--set"),

@@ -6,6 +6,7 @@ cluster=launch/local-cluster.sh
 
 expect 2 'number of nodes, 1 to 99, not .0' $cluster 0 -- true
 expect 2 '--rate must be like' $cluster 2 --rate fast -- true
+expect 2 '--share must be a percentage' $cluster 2 --share 200 -- true
 expect 2 'what is to run' $cluster 2
 expect 2 'a command comes after --' $cluster 2 true
 expect 2 'no_such_program is not on PATH' $cluster 2 -- no_such_program
@@ -41,6 +42,15 @@ expect 0 '^yes$' awk '/ nodes, / { print $5 < 110 ? "yes" : "no: " $0 }' "$work/
 expect 0 "^$PWD a b\$" env FOO='a b' $cluster 1 -- sh -c 'echo "$PWD $FOO"'
 expect 0 '^rank 0: words' sh -c "echo words | $cluster 1 -- sh -c 'read -r x && echo rank 0: \$x'"
 expect 5 'ended with code 5' $cluster 2 -- sh -c 'exit 5'
+
+# With --share each rank has a control group while it runs, and none is left.
+if mkdir "/sys/fs/cgroup/cpu/hadal-test-$$" 2>/dev/null; then
+  rmdir "/sys/fs/cgroup/cpu/hadal-test-$$"
+  expect 0 '/hadal-cluster-[0-9]*/rank1$' $cluster 2 --share 40 -- cat /proc/self/cgroup
+  expect 0 '^0$' sh -c 'ls /sys/fs/cgroup/cpu | grep -c hadal-cluster || true'
+else
+  echo "SKIPPED, as no control group can be made: --share"
+fi
 
 # A signal reaches every node.
 $cluster 2 -- "$work/waits" >"$work/job" 2>&1 &

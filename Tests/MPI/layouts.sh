@@ -24,11 +24,15 @@ awk 'BEGIN {
 }' >documents.txt
 "$hadal" prepare --input documents.txt --separator % --vocab-size 300 --output corpus >/dev/null
 
-for layout in "2 1" "2 2" "4 4" "8 2"; do
-  read -r data expert <<<"$layout"
+layouts=("1 2 1" "1 2 2" "1 4 4" "1 8 2")
+pipelines=("2 1 1 1f1b" "2 1 1 dualpipe" "2 1 1 dualpipev" "4 1 1 dualpipe" "4 1 1 dualpipev" "2 2 2 dualpipe"
+  "2 2 2 dualpipev" "2 2 1 zb1p")
+for layout in "${layouts[@]}" "${pipelines[@]}"; do
+  read -r pipeline data expert schedule <<<"$layout"
+  parallel="{pipeline: $pipeline, data: $data, expert: $expert${schedule:+, schedule: $schedule}}"
   for mode in float32 bfloat16 fp8; do
-    echo "-- data $data, expert $expert, $mode"
-    ranks "$data" "$hadal" verify "$here/layouts.yaml" --set "parallel={data: $data, expert: $expert}" \
+    echo "-- $parallel, $mode"
+    ranks $((pipeline * data)) "$hadal" verify "$here/layouts.yaml" --set "parallel=$parallel" \
       --set precision.mode="$mode"
   done
 done
@@ -42,13 +46,36 @@ train() { # RANKS, SETTINGS…
 }
 loss() { sed -n "s/.*\"kind\":\"step\",\"step\":6,.*\"loss\":\([0-9.]*\).*/\1/p" "runs/$1/metrics.jsonl"; }
 train 4 --set training.steps=3
-train 2 --set training.steps=4
+train 4 --set training.steps=4 --set "parallel={pipeline: 2, expert: 2}"
+train 2 --set training.steps=5 --set "parallel={pipeline: 2, schedule: 1f1b}"
 train 1
 train 1 --set run.name=one
 awk -v a="$(loss layouts)" -v b="$(loss one)" 'BEGIN {
-  print "loss of step 6: " a " with 4, 2 and 1 ranks, " b " with one"
+  print "loss of step 6: " a " with four layouts, " b " with one rank"
   exit !(a > 0 && b > 0 && (a - b) ^ 2 < (1e-5 * b) ^ 2)
 }'
+
+echo "-- a rank of a pipeline that stops: the other says what it waits for, at which action"
+# With so many micro-batches nearly all of a step is the pipeline's.
+ranks 2 "$hadal" train "$here/layouts.yaml" --set run.name=hang --set training.steps=1000000 \
+  --set training.global_batch_size=1024 \
+  --set "parallel={pipeline: 2, schedule: dualpipe}" --set communication.timeout=2 \
+  --set evaluation.every=null --set checkpoint.every=null >hang.log 2>&1 &
+job=$!
+for _ in $(seq 100); do
+  if grep -q '"step":1,' runs/hang/metrics.jsonl 2>/dev/null; then break; fi
+  sleep 0.1
+done
+sleep 0.1
+pkill -STOP -n -f 'run.name=hang'
+code=0
+wait $job || code=$?
+if [ "$code" = 0 ] || ! grep -qE 'at action [0-9]+ of [0-9]+ of dualpipe, ' hang.log ||
+  ! grep -qE 'for stage [01] \(after its action [0-9]+, [A-Z0-9.&]+\), micro-batch' hang.log; then
+  echo "layouts.sh: no word of where a pipeline hangs, code $code:" >&2
+  cat hang.log >&2
+  exit 1
+fi
 
 # What cannot be divided is refused, with a code of 2 and the names of what does not fit.
 refuses() { # RANKS, TEXT, SETTINGS…

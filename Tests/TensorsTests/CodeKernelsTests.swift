@@ -49,6 +49,114 @@ struct CodeKernelsTests {
     }
   }
 
+  /// Panels of B from codes, those of NaN among them: whole and partial ones, from columns on where tiles begin and where
+  /// they do not, from rows and from columns of the array.
+  @Test(arguments: Device.supportedLevels(), [(32, 128), (64, 96), (33, 130), (150, 64), (1, 3), (70, 301)])
+  func panels(level: String, _ size: (n: Int, k: Int)) throws {
+    let device = try Device(threads: 1, level: level)
+    let kernels = device.kernels.pointee.float_products
+    let (n, k, width) = (size.n, size.k, Int(kernels.columns))
+    for (isTransposed, tile) in [(true, 128), (false, 128), (false, 1)] {
+      for first in isTransposed ? [0, 32, 224] : [0, 96] {
+        let (rows, columns) = isTransposed ? (n, first + k) : (k, first + n)
+        let codes = randomNumbers(rows * columns, "panel codes", scale: 30).enumerated().map {
+          $0.offset % 997 == 500 ? Float8E4M3(.nan) : Float8E4M3($0.element)
+        }
+        let perRow = (columns + tile - 1) / tile
+        let scales = randomNumbers(rows * perRow, "panel scales")
+        for isScaled in [true, false] {
+          let found = panels(
+            codes, scales, isTransposed, rows: rows, columns: columns, first: first,
+            tile: isScaled ? tile : 128,
+            isScaled: isScaled, size, kernels)
+          for (i, value) in found.enumerated() {
+            let (panel, rest) = i.quotientAndRemainder(dividingBy: k * width)
+            let (p, j) = (rest / width, panel * width + rest % width)
+            let (row, column) = isTransposed ? (j, first + p) : (p, first + j)
+            let expected =
+              j < n
+              ? Float(codes[row * columns + column]) * (isScaled ? scales[row * perRow + column / tile] : 1)
+              : 0
+            #expect(
+              value == expected || (value.isNaN && expected.isNaN), "\(isTransposed), k \(p), column \(j)")
+          }
+        }
+      }
+    }
+  }
+
+  /// The same in pairs of bfloat16, with powers of two; other scales, and those beyond the exponents, are refused.
+  @Test(arguments: Device.supportedLevels(), [(32, 128), (64, 96), (33, 130), (150, 64), (1, 3), (70, 301)])
+  func pairs(level: String, _ size: (n: Int, k: Int)) throws {
+    let device = try Device(threads: 1, level: level)
+    let kernels = device.kernels.pointee.pair_products
+    guard kernels.element == hadal_bfloat16, let pack = kernels.codes else { return }
+    let (n, k, width) = (size.n, size.k, Int(kernels.columns))
+    let padded = (k + Int(kernels.unit) - 1) / Int(kernels.unit) * Int(kernels.unit)
+    for (isTransposed, tile, first) in [(true, 128, 0), (true, 128, 224), (false, 128, 96), (false, 1, 32)] {
+      let (rows, columns) = isTransposed ? (n, first + k) : (k, first + n)
+      let codes = (0..<rows * columns).map {
+        Float8E4M3(bits: UInt8(truncatingIfNeeded: $0 &* 37 &+ $0 >> 8))
+      }
+      let perRow = (columns + tile - 1) / tile
+      // Two rows of k have scales of their own no sooner than tiles begin.
+      let exponents = randomNumbers((rows / (isTransposed ? 1 : 128) + 1) * perRow, "exponents", scale: 30)
+      let rowOfScales = { (row: Int) in isTransposed ? row : row / 128 }
+      var scales = exponents.map { Float(sign: .plus, exponent: Int($0), significand: 1) }
+      var panels = [BFloat16](repeating: BFloat16(bits: 1), count: (n + width - 1) / width * width * padded)
+      func packed() -> Bool {
+        withPointers(codes, scales, rows: (0..<rows).map { rowOfScales($0) * perRow }) { codes, scales in
+          pack(isTransposed, codes + first, columns, scales, first, tile, k, n, &panels)
+        }
+      }
+      #expect(packed())
+      for (i, value) in panels.enumerated() {
+        let (panel, rest) = i.quotientAndRemainder(dividingBy: padded * width)
+        let (p, j) = (rest / (2 * width) * 2 + rest % 2, panel * width + rest % (2 * width) / 2)
+        let (row, column) = isTransposed ? (j, first + p) : (p, first + j)
+        let expected =
+          j < n && p < k
+          ? Float(codes[row * columns + column]) * scales[rowOfScales(row) * perRow + column / tile] : 0
+        #expect(
+          Float(value) == expected || (Float(value).isNaN && expected.isNaN),
+          "tile \(tile), k \(p), column \(j)")
+      }
+      for wrong in [1.5, 0x1p101, 0x1p-101] as [Float] {
+        scales[first / tile] = wrong
+        #expect(!packed())
+      }
+    }
+  }
+
+  /// - Parameter rows: where the scales of each row begin.
+  private func withPointers(
+    _ codes: [Float8E4M3], _ scales: [Float], rows: [Int],
+    _ body: (UnsafePointer<UInt8>, [UnsafePointer<Float>?]) -> Bool
+  ) -> Bool {
+    codes.withUnsafeBytes { bytes in
+      scales.withUnsafeBufferPointer { scales in
+        body(
+          bytes.bindMemory(to: UInt8.self).baseAddress!,
+          rows.map { row in scales.baseAddress.map { $0 + row } })
+      }
+    }
+  }
+
+  private func panels(
+    _ codes: [Float8E4M3], _ scales: [Float], _ isTransposed: Bool, rows: Int, columns: Int, first: Int,
+    tile: Int, isScaled: Bool, _ size: (n: Int, k: Int), _ kernels: hadal_product_kernels
+  ) -> [Float] {
+    let width = Int(kernels.columns)
+    var panels = [Float](repeating: -1, count: (size.n + width - 1) / width * width * size.k)
+    let perRow = scales.count / rows
+    let isExact = withPointers(codes, scales, rows: (0..<rows).map { $0 * perRow }) { codes, scales in
+      kernels.codes(
+        isTransposed, codes + first, columns, isScaled ? scales : nil, first, tile, size.k, size.n, &panels)
+    }
+    #expect(isExact)
+    return panels
+  }
+
   private func decoded(
     _ codes: [Float8E4M3], _ shape: (rows: Int, columns: Int), index: [Int32]?,
     scales: (values: [Float], row: Int, tile: Int)?, first: Int, width: Int, _ dtype: DType, _ device: Device

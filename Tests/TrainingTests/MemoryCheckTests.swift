@@ -1,3 +1,4 @@
+import Autograd
 import Model
 import Tensors
 import Testing
@@ -76,6 +77,31 @@ import Testing
     _ shape: ModelConfiguration, _ run: RunConfiguration, nodes: [Int] = [0], rank: Int = 0
   ) throws -> MemoryCheck {
     MemoryCheck(training: shape, run, try RankLayout(run, shape, nodes: nodes), rank: rank)
+  }
+
+  /// In FP8 codes and their scales are held beside the master; layers that may leave it have room for bfloat16 instead,
+  /// and products that read numbers have both.
+  @Test func layersThatMayFallBackCount() throws {
+    let shape = Self.shape()
+    let (count, single) = (ParameterCount(shape), Self.float32(shape, modules: 1))
+    let (d, layers) = (shape.hiddenSize, shape.numHiddenLayers + 1)
+    // Embedding, head and the projection of the MTP module stay bfloat16.
+    let halves = count.embedding + count.head + 2 * d * d
+    let coded = count.total - single - halves
+    // A block of 128 × 128 has a scale; the latent's projection of 576 rows ends in half a block.
+    let (uneven, tiles) = (layers * 576 * d, layers * 5 * d / 128)
+    let codes = coded + 4 * ((coded - uneven) / (128 * 128) + tiles)
+    var run = RunConfiguration()
+    (run.precision.mode, run.optimizer.moments) = (.fp8, .bfloat16)
+    let all = Float8Settings.GEMM.allCases
+    for (fallBack, gemms, bytes) in [
+      (.off, all, codes), (.warn, all, codes), (.fallBack, all, 2 * coded), (.off, [.fprop], 2 * coded + codes),
+      (.fallBack, [.fprop], 2 * coded + codes), (.off, [.wgrad], 2 * coded),
+    ] as [(Float8Section.FallBack, [Float8Settings.GEMM], Int)] {
+      (run.precision.fp8.fallBack, run.precision.fp8.gemms) = (fallBack, gemms)
+      // Master, gradient, two moments.
+      try expect(training(shape, run), needs: 12 * count.total + 2 * halves + bytes)
+    }
   }
 
   /// Packed weights take 4 bytes in each layout, but for the embedding, gains and routers, and are the first thing to do

@@ -1,3 +1,4 @@
+import Autograd
 import Communication
 import Foundation
 import Model
@@ -84,6 +85,35 @@ struct RankParityTests {
       }
     }
     #expect("\(error)".contains("parallel.exchange_rows (1) must be at least 2"), "\(error)")
+  }
+
+  /// What one rank sees pass a limit is known to all, with the layer and who it was.
+  @Test(arguments: ["warn", "fall_back"])
+  func limitsThatOtherRanksPass(fallBack: String) throws {
+    let configuration = try RankRuns.configuration([
+      "parallel={data: 2, expert: 2}",
+      "precision={mode: fp8, fp8: {health_every: 1, fall_back: \(fallBack), flushed_limit: 0.5}}",
+    ])
+    let outcomes = try World.loopback(ranks: 2) { world in
+      let rank = world.communicator.rank
+      let trainer = try Trainer(configuration, resume: .apart, world: world.communicator)
+      let (monitor, layer) = (Float8Monitor(), trainer.model.float8Layers[1])
+      // All but one of a tile are so small that they become zero, on the second rank.
+      let values = [Float](repeating: rank == 1 ? 1e-9 : 1, count: 127) + [1]
+      _ = quantizeRows(
+        Tensor([1, 128], values, on: try Device(threads: 1)), ScaleSettings(),
+        statistics: monitor.statistics(layer.matrices[0], .gradient, .rows))
+      let record = trainer.watched(monitor, isSkipped: false)
+      return (record, trainer.state.fallenBackLayers, layer.number, layer.matrices[0].name)
+    }
+    for (record, layers, layer, matrix) in outcomes {
+      let passed = Float8Metrics.Passed(
+        layer: layer, what: "\(matrix) gradient rows", key: "flushed_limit", limit: 0.5, value: 127 / 128,
+        rank: 1)
+      #expect(record.passed == [passed])
+      #expect(record.warning?.contains("\(matrix) gradient rows on rank 1 is at") == true)
+      #expect(layers == (fallBack == "warn" ? [] : [layer]) && record.fallenBack == layers.sorted())
+    }
   }
 
   /// Two levels are refused by name where the ranks that share experts do not lie on nodes like that.

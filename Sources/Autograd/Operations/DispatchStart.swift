@@ -11,9 +11,15 @@ package enum DispatchStart: Operation {
     package let route: any ExpertRoute
     /// Of the codes that travel; nil where x travels as it is.
     package let codes: ScaleSettings?
+    /// Counts what quantizing does, on some steps.
+    package let statistics: QuantizationStatistics?
 
-    package init(x: Variable, weights: Variable, route: any ExpertRoute, codes: ScaleSettings?) {
+    package init(
+      x: Variable, weights: Variable, route: any ExpertRoute, codes: ScaleSettings?,
+      statistics: QuantizationStatistics? = nil
+    ) {
       (self.x, self.weights, self.route, self.codes) = (x, weights, route, codes)
+      self.statistics = statistics
     }
   }
 
@@ -23,7 +29,9 @@ package enum DispatchStart: Operation {
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x, inputs.weights] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Void) {
-    let rows: Operand = inputs.codes.map { .codes(inputs.x.codes($0)) } ?? .numbers(inputs.x.value)
+    let rows: Operand =
+      inputs.codes.map { .codes(inputs.x.codes($0, statistics: inputs.statistics)) }
+      ?? .numbers(inputs.x.value)
     inputs.route.startScatter(rows, weights: inputs.weights.value)
     return (.underWay(on: inputs.weights.value.device), ())
   }

@@ -11,9 +11,15 @@ package enum QuantizedExperts: Operation {
     package let settings: Float8Settings
     /// Counts and checks, on some steps.
     package let monitor: Float8Monitor?
+    /// What was quantized, and counted, where it left for here: x, dy.
+    package let isCountedElsewhere: (x: Bool, dy: Bool)
 
-    package init(_ experts: Experts.Inputs, _ settings: Float8Settings, monitor: Float8Monitor? = nil) {
+    package init(
+      _ experts: Experts.Inputs, _ settings: Float8Settings, monitor: Float8Monitor? = nil,
+      isCountedElsewhere: (x: Bool, dy: Bool) = (false, false)
+    ) {
       (self.experts, self.settings, self.monitor) = (experts, settings, monitor)
+      self.isCountedElsewhere = isCountedElsewhere
     }
 
     fileprivate func statistics(
@@ -47,9 +53,8 @@ package enum QuantizedExperts: Operation {
     let plan = e.plan
     let keepsX = recording && inputs.uses(.wgrad)
     let keepsH = recording && s.keepsSwiGLUInputAsCodes
-    let x =
-      inputs.uses(.fprop) || keepsX
-      ? e.x.codes(s.dispatched, statistics: inputs.statistics(e.gateUp, .activation, .rows)) : nil
+    let counters = inputs.isCountedElsewhere.x ? nil : inputs.statistics(e.gateUp, .activation, .rows)
+    let x = inputs.uses(.fprop) || keepsX ? e.x.codes(s.dispatched, statistics: counters) : nil
     let kept = keepsX ? x : nil
     guard let x, inputs.uses(.fprop) else {
       let (h, a) = groupedSwiGLU(
@@ -71,9 +76,10 @@ package enum QuantizedExperts: Operation {
     let (e, s) = (inputs.experts, inputs.settings)
     let plan = e.plan
     let count = inputs.statistics
+    let counters = inputs.isCountedElsewhere.dy ? nil : count(e.down, .gradient, .rows)
     let dyCodes =
       inputs.uses(.dgrad) || inputs.uses(.wgrad)
-      ? quantizeRows(dy, s.dispatchedGradients, statistics: count(e.down, .gradient, .rows)) : nil
+      ? quantizeRows(dy, s.dispatchedGradients, statistics: counters) : nil
     let (dh, dweight, a) =
       if let dyCodes, inputs.uses(.dgrad) {
         groupedSwiGLUGradient(
@@ -92,19 +98,27 @@ package enum QuantizedExperts: Operation {
       ?? groupedMatmul(dh, e.gateUp.value, .nn, offsets: plan.offsets)
     inputs.monitor?.check(e.gateUp) { ShadowOperands(gateUp: inputs, dh: dh) }
     inputs.monitor?.check(e.down) { ShadowOperands(down: inputs, a: a, dy: dy) }
-    let carried: Carried =
+    let carried =
       if let dyCodes, let dhColumns {
-        .codes(
-          dy: requantizeColumns(
-            dyCodes, offsets: plan.offsets, gathering: plan.tokens, s.dispatchedGradients,
-            statistics: count(e.down, .gradient, .columns)),
-          a: quantizeColumns(
-            a, offsets: plan.offsets, s.activations, statistics: count(e.down, .activation, .columns)),
-          dh: dhColumns)
+        codesAlongTokens(inputs, dy: dyCodes, a: a, dh: dhColumns)
       } else {
-        .numbers(a: a, dh: dh)
+        Carried.numbers(a: a, dh: dh)
       }
     return ([combineRows(dx, positions: plan.positions), e.weightGradients(dweight)], carried)
+  }
+
+  private static func codesAlongTokens(
+    _ inputs: Inputs, dy: QuantizedTensor, a: Tensor, dh: QuantizedTensor
+  ) -> Carried {
+    let (e, s) = (inputs.experts, inputs.settings)
+    return .codes(
+      dy: requantizeColumns(
+        dy, offsets: e.plan.offsets, gathering: e.plan.tokens, s.dispatchedGradients,
+        statistics: inputs.statistics(e.down, .gradient, .columns)),
+      a: quantizeColumns(
+        a, offsets: e.plan.offsets, s.activations,
+        statistics: inputs.statistics(e.down, .activation, .columns)),
+      dh: dh)
   }
 
   /// `dW_down[e] += dy_eᵀ a_e`, `dW_gate_up[e] += dh_eᵀ x_e`

@@ -3,7 +3,8 @@ package import Tensors
 /// An operation on tokens that is computed a slice of them at a time, and forward once more before backward, so that
 /// memory is that of one slice: `y[s] = f(x[s], w[s])`.
 ///
-/// `x [T, D]`, weights `[T, K]`, `y [T, D]`. Gradients of parameters are added slice by slice, in backward.
+/// `x [T, D]`, weights `[T, K]`, `y [T, D]`. Gradients of parameters are added slice by slice, in backward, which does not
+/// read y: it may be forgotten once it was added to the residual stream.
 package enum TokenSlices: Operation {
   package struct Inputs {
     package let x, weights: Variable
@@ -26,8 +27,6 @@ package enum TokenSlices: Operation {
   }
 
   package static let name = "token slices"
-  package static var isRecomputable: Bool { false }
-
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x, inputs.weights] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Void) {
@@ -38,6 +37,10 @@ package enum TokenSlices: Operation {
       y.rows(slice).copy(inputs.body(xs, ws, slice, Tape(on: x.device, isRecording: false)).value)
     }
     return (y, ())
+  }
+
+  package static func outputAgain(_: Inputs, _: Void) -> Tensor {
+    preconditionFailure("what was computed by slices was forgotten, and is read")
   }
 
   package static func inputGradient(

@@ -72,6 +72,12 @@ typedef struct {
   int32_t rows, columns, unit;
   hadal_storage element;
   hadal_packing float32, bfloat16;
+  /// All panels of b [k, n], or of b [n, k] when transposed, from E4M3 codes: value(code) · scales[r][(first_column + c)
+  /// / tile] for row r and column c of b, tile 128, or 1 where it is not transposed; scales NULL: 1. n begins at a
+  /// multiple of a panel. false where the panels cannot hold these values exactly; then, and where this is NULL, codes
+  /// are decoded to an array first.
+  bool (*codes)(bool transposed, const uint8_t *b, size_t ldb, const float *const *scales, size_t first_column,
+                size_t tile, size_t k, size_t n, void *panels);
   /// c[rows, n] (=, +=) a b of one panel of A with panels of B. Element (i, p) of a stands at i * a_row + p * a_step:
   /// (lda, 1) in place, (k padded, 1) packed from rows; and if element is float32, (1, rows of a panel) packed
   /// transposed. `b_panel`: elements from one panel of B to the next; `b_step`: from one k to the next, `columns` where

@@ -139,16 +139,16 @@ package struct KeptActivations: Sendable {
     return (isReleased ? 0 : numbers(tokens, width)) + (isKeptAsCodes || lingers ? codes(tokens, width) : 0)
   }
 
-  /// Rows that came from other ranks, with weights, the way that they took, and what comes back for this rank's tokens.
+  /// Rows that came from other ranks, as they came, with weights, and the way that they took.
   private func exchange(_ arriving: Int, _ routed: Float8Settings?) -> Int {
     let selected = model.numExpertsPerTok
-    // Codes that forward has read stay beside the numbers.
-    let hasCodes = routed?.gemms.isDisjoint(with: [.fprop, .wgrad]) == false
+    let areCodes = routed?.gemms.contains(.fprop) ?? false
     let rows =
-      numbers(arriving, width) + (hasCodes ? codes(arriving, width) : 0) + 4 * integers(arriving, selected)
+      (areCodes ? 0 : numbers(arriving, width))
+      + (areCodes || keepsCodes(routed) ? codes(arriving, width) : 0)
     // As many leave.
-    let way = integers(arriving) + integers(arriving, selected) + integers(tokens, expertRanks)
-    return rows + way + numbers(tokens, width)
+    let way = integers(arriving) + 5 * integers(arriving, selected) + integers(tokens, expertRanks)
+    return rows + way
   }
 
   private func block(_ bytes: Int) -> Int { MemoryPool.blockSize(bytes) }

@@ -44,6 +44,42 @@ struct CodeSource {
       rowLength)
   }
 
+  /// As `hadal_product_kernels.codes` is declared.
+  typealias Packing =
+    @convention(c) (
+      Bool, UnsafePointer<UInt8>?, Int, UnsafePointer<UnsafePointer<Float>?>?, Int, Int, Int, Int,
+      UnsafeMutableRawPointer?
+    ) -> Bool
+
+  /// Packs the rectangle, which is B of a product or its transpose.
+  /// - Parameter addresses: memory for one for each row.
+  /// - Returns: whether the kernel could.
+  func pack(
+    isTransposed: Bool, k: Int, columns count: Int, _ kernel: Packing, into panels: UnsafeMutableRawPointer,
+    addresses: UnsafeMutablePointer<UnsafePointer<Float>?>
+  ) -> Bool {
+    precondition(index == nil, "rows of B that are codes are not picked one by one")
+    precondition(!isTransposed || codes.tileColumns == QuantizedTensor.tile, "\(codes.tiling) across")
+    let width = codes.codes.columns
+    if isScaled { scaleRows(into: addresses) }
+    return kernel(
+      isTransposed, codes.codePointer + rows.lowerBound * width + columns.lowerBound, width,
+      isScaled ? UnsafePointer(addresses) : nil, columns.lowerBound, codes.tileColumns, k, count, panels)
+  }
+
+  /// Where the scales of each row begin.
+  private func scaleRows(into target: UnsafeMutablePointer<UnsafePointer<Float>?>) {
+    let scales = UnsafePointer(codes.scales.floats.baseAddress!)
+    var first = rows.lowerBound
+    while first < rows.upperBound {
+      let tile = codes.tile(ofRow: first)
+      let end = min(rows.upperBound, tile.rows.upperBound)
+      (target + (first - rows.lowerBound))
+        .update(repeating: scales + tile.index * codes.scales.columns, count: end - first)
+      first = end
+    }
+  }
+
   /// The factors of a product's rows, for a run of k in one tile.
   func rowScales(ofProduct layout: Layout, into target: UnsafeMutablePointer<Float>) {
     layout == .tn ? scalesAcross(into: target) : scalesDown(into: target)
@@ -90,16 +126,22 @@ extension QuantizedTensor {
         matrix * Self.tiles(period) + tile, first..<min(first + Self.tile, (matrix + 1) * period)
       )
     case .columns:
-      var tiles = 0
-      for (begin, end) in zip(offsets, offsets.dropFirst()) {
-        guard row >= end else {
-          let tile = (row - begin) / Self.tile
-          let first = begin + tile * Self.tile
-          return (tiles + tile, first..<min(first + Self.tile, end))
-        }
-        tiles += Self.tiles(end - begin)
-      }
-      preconditionFailure("row \(row) of \(codes.rows)")
+      let segment = segment(ofRow: row)
+      let (begin, tile) = (offsets[segment], (row - offsets[segment]) / Self.tile)
+      let first = begin + tile * Self.tile
+      return (tilesBefore[segment] + tile, first..<min(first + Self.tile, offsets[segment + 1]))
     }
+  }
+
+  /// The one that is not empty and has the row, by bisection: products ask for every run of each expert.
+  private func segment(ofRow row: Int) -> Int {
+    precondition(0..<codes.rows ~= row, "row \(row) of \(codes.rows)")
+    // offsets[low] <= row < offsets[high]
+    var (low, high) = (0, offsets.count - 1)
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if offsets[middle] <= row { low = middle } else { high = middle }
+    }
+    return low
   }
 }

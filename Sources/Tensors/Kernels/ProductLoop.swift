@@ -14,8 +14,8 @@ struct ProductLoop {
   let promotes: Bool
   /// Panels of B that are kept, and need no packing; nil where none are.
   let kept: KeptPanels?
-  private let accumulates: Bool
-  private let finish: RowWork?
+  let accumulates: Bool
+  let finish: RowWork?
 
   /// Rows of an item that stay together: few enough that items come out even, and that their float32 sums fit beside
   /// packed B in the second-level cache.
@@ -141,31 +141,42 @@ struct ProductLoop {
     let scratch = scratch(
       packed: kept == nil ? packedFloats : 0, sums: (most + Int(kernels.rows)) * widestSums)
     // Whose columns a thread has packed.
-    var packed = [(product: Int, block: Int)](repeating: (-1, -1), count: workers.threads)
+    var packed = [PackedColumns?](repeating: nil, count: workers.threads)
     packed.withUnsafeMutableBufferPointer { packed in
       let packed = packed
       workers.forEach(items.count) { i, thread in
-        let (item, work) = (items[i], Buffers(scratch.buffers(thread)))
+        let item = items[i]
         let (product, blocking) = (products[item.product], blockings[item.product])
-        let stays = holdsBlock(blocking)
-        let isPacked = kept != nil || (stays && packed[thread] == (item.product, item.block))
-        packed[thread] = (item.product, item.block)
-        for run in 0..<blocking.runs {
-          let own = work.b + (stays ? run * blocking.runBytes : 0)
-          let b = keptPanels(product, blocking, item.block, run) ?? own
-          if !isPacked { pack(product, blocking, item.block, run, into: b, decoded: work.decoded) }
-          multiply(product, blocking, item, run, UnsafeRawPointer(b), work)
-        }
-        roundSums(product, blocking, item, work)
-        if blocking.blocks == 1, !completesAtOnce(product, blocking) {
-          finish?(product.rowsOfResult(item.rows))
-        }
+        compute(item, of: product, blocking, packed: &packed[thread], Buffers(scratch.buffers(thread)))
       }
     }
     if let finish {
       for (product, blocking) in zip(products, blockings) where blocking.blocks > 1 {
         y.device.forEachRows(product.m, width: product.n) { finish(product.rowsOfResult($0)) }
       }
+    }
+  }
+
+  /// A block of columns of a product.
+  private typealias PackedColumns = (product: Int, block: Int)
+
+  /// An item with columns that the thread packs, unless it has them or they are kept.
+  private func compute(
+    _ item: ProductItem, of product: Product, _ blocking: Blocking, packed: inout PackedColumns?,
+    _ work: Buffers
+  ) {
+    let stays = holdsBlock(blocking)
+    let isPacked = kept != nil || (stays && packed.map { $0 == (item.product, item.block) } == true)
+    packed = (item.product, item.block)
+    for run in 0..<blocking.runs {
+      let own = work.b + (stays ? run * blocking.runBytes : 0)
+      let b = keptPanels(product, blocking, item.block, run) ?? own
+      if !isPacked { pack(product, blocking, item.block, run, into: b, decoded: work.decoded) }
+      multiply(product, blocking, item, run, UnsafeRawPointer(b), work)
+    }
+    roundSums(product, blocking, item, work)
+    if blocking.blocks == 1, !completesAtOnce(product, blocking) {
+      finish?(product.rowsOfResult(item.rows))
     }
   }
 
@@ -201,100 +212,4 @@ struct ProductLoop {
 
   /// Whether a thread has memory for all runs of a block, so that they stay for its next item.
   private func holdsBlock(_ blocking: Blocking) -> Bool { blocking.blockBytes <= packedFloats * 4 }
-
-  // MARK: - Parts of a product
-
-  /// Rows of A that are read at once: a panel that stays in the first-level cache, or four where A is transposed
-  /// while it is packed, since these share cache lines.
-  var rowsTogether: Int { Int(kernels.rows) * (layout == .tn ? 4 : 1) }
-
-  /// How much of k is summed before sums leave the registers.
-  private var longestRun: Int { promotes ? QuantizedTensor.tile : Blocking.longestRun }
-
-  /// Whether the float32 sums of an item wait in a buffer from one run of k to the next, because y cannot hold them.
-  private func buffersSums(_ product: Product) -> Bool {
-    (promotes || product.k > Blocking.longestRun) && y.dtype != .float32
-  }
-
-  /// Whether rows are complete when they leave the kernel.
-  private func completesAtOnce(_ product: Product, _ blocking: Blocking) -> Bool {
-    blocking.runs == 1 && !buffersSums(product)
-  }
-
-  /// What each thread works with: packed B, panels of A, sums that y cannot hold, codes that were decoded, sums of
-  /// one run before they are scaled, and their scales.
-  private struct Buffers {
-    let b, a, c, decoded: UnsafeMutableRawPointer
-    let partial, columnScales, rowScales: UnsafeMutablePointer<Float>
-
-    init(_ buffers: [UnsafeMutablePointer<Float>]) {
-      (b, a, c, decoded) = (.init(buffers[0]), .init(buffers[1]), .init(buffers[2]), .init(buffers[3]))
-      (partial, columnScales, rowScales) = (buffers[4], buffers[5], buffers[6])
-    }
-  }
-
-  /// - Parameters:
-  ///   - packed: the size of packed B, in floats; of sums as well.
-  private func scratch(packed: Int = 0, sums: Int) -> Scratch {
-    let (rows, columns) = promotes ? (Int(kernels.rows), Blocking.widestBlock) : (0, 0)
-    let panels = rowsTogether * Blocking.longestRun * kernels.elementBytes / 4
-    return Scratch(
-      sizes: [packed, panels, sums, decodedFloats, rows * columns, columns, rows],
-      threads: y.device.workers.threads, on: y.device)
-  }
-
-  /// One run of an item: its rows with the packed columns.
-  private func multiply(
-    _ product: Product, _ blocking: Blocking, _ item: ProductItem, _ run: Int, _ packed: UnsafeRawPointer,
-    _ work: Buffers
-  ) {
-    let (k, columns) = (blocking.k(run, of: product), blocking.columns(item.block, of: product))
-    let buffers = buffersSums(product)
-    let width = buffers ? 4 : y.dtype.byteCount
-    let ldc = buffers ? blocking.columns : product.ldy
-    let c = buffers ? work.c : target(product, item, columns)
-    let adds = run > 0 || accumulates
-    let output =
-      adds ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
-    let b = columnPanels(product, columns, k, packed: packed)
-    if promotes { columnCodes(product, columns, k)?.columnScales(ofProduct: layout, into: work.columnScales) }
-    for first in stride(from: item.rows.lowerBound, to: item.rows.upperBound, by: rowsTogether) {
-      let rows = first..<min(first + rowsTogether, item.rows.upperBound)
-      let panels = rowPanels(product, rows, k, into: work.a, decoded: work.decoded)
-      for row in stride(from: rows.lowerBound, to: rows.upperBound, by: Int(kernels.rows)) {
-        let part = row..<min(row + Int(kernels.rows), rows.upperBound)
-        let sums = c + (row - item.rows.lowerBound) * ldc * width
-        let a = panels.address + (row - first) / Int(kernels.rows) * panels.bytes
-        let target = promotes ? UnsafeMutableRawPointer(work.partial) : sums
-        kernels.multiply(
-          part.count, k.count, a, panels.row, panels.step, b.address, b.panel, b.step, columns.count, target,
-          promotes ? blocking.columns : ldc, promotes ? hadal_store_float32 : output)
-        guard promotes else { continue }
-        rowCodes(product, part, k)?.rowScales(ofProduct: layout, into: work.rowScales)
-        y.device.kernels.pointee.promote(
-          work.partial, blocking.columns, part.count, columns.count, work.rowScales, 1, work.columnScales, 0,
-          adds, sums.assumingMemoryBound(to: Float.self), ldc)
-      }
-      if blocking.blocks == 1, completesAtOnce(product, blocking) { finish?(product.rowsOfResult(rows)) }
-    }
-  }
-
-  /// Stores the sums that were buffered, rounded once.
-  private func roundSums(
-    _ product: Product, _ blocking: Blocking, _ item: ProductItem, _ work: Buffers
-  ) {
-    guard buffersSums(product) else { return }
-    let columns = blocking.columns(item.block, of: product)
-    let (y, round) = (target(product, item, columns), y.device.typed(y.dtype).from_float!)
-    let sums = work.c.assumingMemoryBound(to: Float.self)
-    for i in 0..<item.rows.count {
-      round(sums + i * blocking.columns, y + i * product.ldy * self.y.dtype.byteCount, columns.count)
-    }
-  }
-
-  private func target(_ product: Product, _ item: ProductItem, _ columns: Range<Int>)
-    -> UnsafeMutableRawPointer
-  {
-    y.pointer + (product.y + item.rows.lowerBound * product.ldy + columns.lowerBound) * y.dtype.byteCount
-  }
 }

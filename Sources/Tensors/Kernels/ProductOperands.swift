@@ -23,6 +23,7 @@ extension ProductLoop {
       guard !readsInPlace(product, columns) else { return }
       packNumbers(b, product, columns, k, into: panels)
     case .codes:
+      if packCodesAtOnce(product, columns, k, into: panels, decoded: decoded) { return }
       let width = Int(kernels.columns)
       let panelBytes = kernels.padded(k.count) * width * kernels.elementBytes
       for (i, first) in stride(from: columns.lowerBound, to: columns.upperBound, by: width).enumerated() {
@@ -42,7 +43,18 @@ extension ProductLoop {
       k.count, columns.count, panels)
   }
 
-  /// Packs a panel of columns from codes.
+  /// Packs panels of columns from codes with the kernel for that, where the level has one that can.
+  private func packCodesAtOnce(
+    _ product: Product, _ columns: Range<Int>, _ k: Range<Int>, into panels: UnsafeMutableRawPointer,
+    decoded: UnsafeMutableRawPointer
+  ) -> Bool {
+    guard let kernel = kernels.codes, let source = columnCodes(product, columns, k) else { return false }
+    return source.pack(
+      isTransposed: layout == .nt, k: k.count, columns: columns.count, kernel, into: panels,
+      addresses: decoded.assumingMemoryBound(to: UnsafePointer<Float>?.self))
+  }
+
+  /// Packs a panel of columns from codes by way of an array of numbers.
   private func packCodes(
     _ product: Product, _ columns: Range<Int>, _ k: Range<Int>, into panel: UnsafeMutableRawPointer,
     decoded: UnsafeMutableRawPointer

@@ -57,12 +57,33 @@ package struct EvaluationSection: Sendable, Hashable {
 package struct LoggingSection: Sendable, Hashable {
   /// Steps.
   package var every = 10
+  /// Steps whose timeline is written; nil for none.
+  package var trace: ClosedRange<Int>?
 
   package init() {}
 
+  private static let steps = ValueKind<ClosedRange<Int>>(
+    "a step, or steps as in 5-8",
+    read: { node, reading in
+      if case .scalar(let text, _) = node.content {
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+        if let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, 1...last ~= first {
+          return first...last
+        }
+      }
+      reading.fault(at: node.location, "must be a step, or steps as in 5-8; found \(node.found)")
+      return nil
+    }, write: { .plain($0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)") })
+
   static let schema = Schema<LoggingSection>(
     initial: LoggingSection(),
-    fields: [.init("every", \.every, .integer(1...), unit: "steps", "between lines of progress")])
+    fields: [
+      .init("every", \.every, .integer(1...), unit: "steps", "between lines of progress"),
+      .init(
+        "trace", \.trace, steps.optional(), unit: "steps",
+        "whose timeline is written to trace.json, for Perfetto or chrome://tracing: what each rank computes, waits for "
+          + "and sends; one number, or two as in 5-8; null: none"),
+    ])
 }
 
 /// The `run` section.

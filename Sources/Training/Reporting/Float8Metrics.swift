@@ -49,6 +49,8 @@ package struct Float8Metrics: MetricsRecord, Hashable {
     package var key: String
     package var limit: Double
     package var value: Double
+    /// Who has seen it; nil where there is one rank.
+    package var rank: Int?
   }
 
   package init(step: Int, operands: [Operand], shadow: Shadow?) {
@@ -107,7 +109,20 @@ extension Float8Metrics.Passed {
     [
       MetricField("what", .text(what)), MetricField("limit", .text(key)),
       MetricField("value", .number(value)),
-    ]
+    ] + (rank.map { [MetricField("rank", .integer($0))] } ?? [])
+  }
+
+  /// As it travels between ranks: numbers with all their digits, and what is for a person at the end.
+  var line: String { "\(layer) \(key) \(limit) \(value) \(what)" }
+
+  /// - Parameter line: of the rank that has seen it.
+  init(line: Substring, rank: Int) {
+    let words = line.split(separator: " ", maxSplits: 4)
+    guard words.count == 5, let layer = Int(words[0]), let limit = Double(words[2]),
+      let value = Double(words[3])
+    else { preconditionFailure("rank \(rank) says '\(line)'") }
+    self.init(
+      layer: layer, what: String(words[4]), key: String(words[1]), limit: limit, value: value, rank: rank)
   }
 }
 
@@ -117,7 +132,7 @@ extension Float8Metrics {
     guard let first = passed.first else { return nil }
     let more = passed.count > 1 ? ", and \(passed.count - 1) more in metrics.jsonl" : ""
     let text =
-      "step \(step): FP8: \(first.what) is at \(ProgressText.digits(first.value)), "
+      "step \(step): FP8: \(first.what)\(first.rank.map { " on rank \($0)" } ?? "") is at \(ProgressText.digits(first.value)), "
       + "\(first.key) is \(ProgressText.digits(first.limit))\(more)"
     guard let one = fallenBack.first else { return text }
     let layers =

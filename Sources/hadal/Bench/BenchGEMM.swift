@@ -13,19 +13,31 @@ struct BenchGEMM: ParsableCommand {
       that have the product. The floor of a product is the time that its operations take at the ceiling of its \
       type, or its bytes (operands and result, each once; a weight gradient's sum is read and written) at the \
       bandwidth of arrays of that size, whichever is longer; the ceiling column is floor / time.
+      With precision.mode fp8 the products of that section are done in E4M3 codes, in bfloat16 and in float32, in \
+      turns; quantizing is not among what is timed. Codes have float32 scales that multiply sums every 128 of k \
+      (promoted), and powers of two that packing multiplies in (folded). Columns with × are bfloat16's time over \
+      theirs, medians of the rounds; bytes are those of codes and result, in % of bfloat16's. Products of experts \
+      also with as many rows as --tokens-per-expert says.
       """)
 
   @OptionGroup var source: BenchedRun
+
+  @Option(
+    parsing: .upToNextOption,
+    help: "In FP8: rows that each expert has, one table for each number (default: 16 32 64 128).")
+  var tokensPerExpert: [Int] = []
 
   @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
     let configuration = try source.load()
     guard configuration.precision.mode != .fp8 else {
+      return try Float8Comparison(configuration, tokensPerExpert: tokensPerExpert).run(json: json)
+    }
+    guard tokensPerExpert.isEmpty else {
       throw OptionError(
-        option: "precision.mode",
-        reason: "products of FP8 codes are not measured one by one in this version; add --set "
-          + "precision.mode=bfloat16, or measure whole steps: hadal bench step")
+        option: "--tokens-per-expert",
+        reason: "compares FP8 with bfloat16: add --set precision.mode=fp8, or leave it out")
     }
     let model = try configuration.benchedModel()
     let (tokens, dtype) = (configuration.microBatchTokens, configuration.precision.mode.dtype)

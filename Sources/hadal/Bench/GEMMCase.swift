@@ -27,7 +27,7 @@ struct GEMMCase {
   /// Rows of group g are `offsets[g] ..< offsets[g + 1]`; one group where there are no experts.
   let offsets: [Int]
   let isGrouped: Bool
-  private let left, right: Tensor
+  let left, right: Tensor
   /// What a weight gradient is added to.
   let sum: Tensor?
 
@@ -65,21 +65,32 @@ struct GEMMCase {
 
   /// Computes it once; a weight gradient is added to what is there.
   @discardableResult
-  func run() -> Tensor {
+  func run() -> Tensor { run(into: sum.map { ($0, true) }) }
+
+  /// - Parameter target: of a weight gradient.
+  func run(into target: ProductTarget?) -> Tensor {
     let layout = kind.layout
-    guard isGrouped else { return matmul(left, right, layout, into: sum.map { ($0, true) }) }
-    guard let sum else { return groupedMatmul(left, right, layout, offsets: offsets) }
-    groupedWeightGradient(left, right, offsets: offsets, into: (sum, true))
-    return sum
+    guard isGrouped else { return matmul(left, right, layout, into: target) }
+    guard let target else { return groupedMatmul(left, right, layout, offsets: offsets) }
+    groupedWeightGradient(left, right, offsets: offsets, into: target)
+    return target.sums
   }
 }
 
 extension GEMMCase {
   /// An element of the result, and where the numbers that it is the sum of stand.
-  private struct Dot {
+  struct Dot {
     let element: [Int]
     let index: Int
     var left, leftStep, right, rightStep, count: Int
+
+    /// The sum in Double, and that of the magnitudes.
+    func sum(_ a: Numbers, _ b: Numbers) -> (value: Double, magnitude: Double) {
+      (0..<count).reduce(into: (0, 0)) { sum, i in
+        let product = a[left + i * leftStep] * b[right + i * rightStep]
+        sum = (sum.0 + product, sum.1 + abs(product))
+      }
+    }
   }
 
   /// Runs it once and compares elements of all groups with Double sums.
@@ -96,13 +107,9 @@ extension GEMMCase {
   func check(_ result: Tensor, addedTo start: Tensor?) throws(WrongResult) {
     let (a, b, start, found) = (Numbers(left), Numbers(right), start.map(Numbers.init), Numbers(result))
     for dot in dots {
-      var (value, magnitude) = (start?[dot.index] ?? 0, abs(start?[dot.index] ?? 0))
-      for i in 0..<dot.count {
-        let product = a[dot.left + i * dot.leftStep] * b[dot.right + i * dot.rightStep]
-        value += product
-        magnitude += abs(product)
-      }
-      let roundings = 8 * Double(dot.count + 1).squareRoot() * 0x1p-24 * magnitude
+      let (sum, first) = (dot.sum(a, b), start?[dot.index] ?? 0)
+      let value = first + sum.value
+      let roundings = 8 * Double(dot.count + 1).squareRoot() * 0x1p-24 * (abs(first) + sum.magnitude)
       try WrongResult.check(
         description, dot.element, found[dot.index], value,
         tolerance: roundings + found.rounding * abs(value))
@@ -110,7 +117,7 @@ extension GEMMCase {
   }
 
   /// Samples of each group: ends and what lies between.
-  private var dots: [Dot] {
+  var dots: [Dot] {
     let groups = offsets.count - 1
     return (0..<groups).flatMap { g in
       let (first, count) = (offsets[g], offsets[g + 1] - offsets[g])

@@ -21,6 +21,22 @@ enum Stopwatch {
     return (median(runs), runs.count)
   }
 
+  /// Things that are timed in turns, so that what disturbs one disturbs all: the seconds of each in each round. As many
+  /// rounds as ``median(budget:_:)`` takes runs; every other one goes through them backward.
+  static func rounds(budget: Double, _ bodies: [() -> Void]) -> [[Double]] {
+    var rounds: [[Double]] = []
+    var total = 0.0
+    while rounds.count < leastRuns || total < budget {
+      var round = bodies.map { _ in 0.0 }
+      for i in rounds.count.isMultiple(of: 2) ? Array(bodies.indices) : bodies.indices.reversed() {
+        round[i] = seconds(bodies[i])
+      }
+      rounds.append(round)
+      total += round.reduce(0, +)
+    }
+    return rounds
+  }
+
   /// The fastest of ``leastRuns`` runs, in seconds: of a ceiling, where every disturbance is to be left out.
   static func fastest(_ body: () -> Void) -> Double {
     (0..<leastRuns).map { _ in seconds(body) }.min() ?? 0

@@ -58,6 +58,25 @@ struct Float8MetricsTests {
     #expect(passed(0.5, 0, nil) == [])
   }
 
+  /// Between ranks nothing is lost, of numbers that are none either.
+  @Test func whatPassedTravelsAsText() {
+    for value in [0.1, 1e-30, .infinity, .nan] {
+      let own = Float8Metrics.Passed(
+        layer: 12, what: "model.layers.12.mlp gate up rows", key: "flushed_limit", limit: 0.3, value: value)
+      let other = Float8Metrics.Passed(line: own.line[...], rank: 5)
+      #expect(other.layer == 12 && other.what == own.what && other.key == own.key && other.limit == own.limit)
+      #expect(other.rank == 5 && (other.value == value || (other.value.isNaN && value.isNaN)))
+    }
+  }
+
+  @Test func aWarningNamesTheRank() {
+    var record = Self.sample
+    record.passed = Float8Limits(flushed: 0.4, shadow: 1).passed(by: record)
+    record.passed[0].rank = 3
+    #expect(record.warning == "step 7: FP8: b activation columns on rank 3 is at 0.5, flushed_limit is 0.4")
+    #expect(JSONLine.text(of: record).contains("\"value\":0.5,\"rank\":3}"))
+  }
+
   @Test func aWarningNamesTheFirst() {
     var record = Self.sample
     #expect(record.warning == nil)

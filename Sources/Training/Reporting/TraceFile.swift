@@ -1,0 +1,27 @@
+internal import Data
+
+/// `trace.json` of a run: the timelines of the steps that `logging.trace` names, all ranks in one file.
+package struct TraceFile {
+  package let path: String
+  private var lines: [String] = []
+  /// Microseconds: where the next step begins.
+  private(set) var end = 0.0
+
+  package init(path: String) { self.path = path }
+
+  /// Adds a step and writes the whole file anew.
+  /// - Parameter writes: false on ranks that only keep the time.
+  /// - Throws: `FileError`.
+  mutating func add(_ ranks: [[String]], microseconds: Double, writes: Bool) throws(FileError) {
+    // Steps stand beside each other with a little room.
+    defer { end += microseconds * 1.05 }
+    guard writes else { return }
+    // Names of processes and threads are told once.
+    let known = Set(lines.filter { $0.contains("\"ph\": \"M\"") })
+    lines += ranks.joined().filter { !known.contains($0) }
+    let file = try AtomicFile(path)
+    let events = lines.joined(separator: ",\n")
+    try file.write("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n\(events)\n]}\n".utf8)
+    try file.commit()
+  }
+}
