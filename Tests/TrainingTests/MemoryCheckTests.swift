@@ -95,8 +95,8 @@ import Testing
     (run.precision.mode, run.optimizer.moments) = (.fp8, .bfloat16)
     let all = Float8Settings.GEMM.allCases
     for (fallBack, gemms, bytes) in [
-      (.off, all, codes), (.warn, all, codes), (.fallBack, all, 2 * coded), (.off, [.fprop], 2 * coded + codes),
-      (.fallBack, [.fprop], 2 * coded + codes), (.off, [.wgrad], 2 * coded),
+      (.off, all, codes), (.warn, all, codes), (.fallBack, all, 2 * coded), (.off, [.wgrad], 2 * coded),
+      (.off, [.fprop], 2 * coded + codes), (.fallBack, [.fprop], 2 * coded + codes),
     ] as [(Float8Section.FallBack, [Float8Settings.GEMM], Int)] {
       (run.precision.fp8.fallBack, run.precision.fp8.gemms) = (fallBack, gemms)
       // Master, gradient, two moments.
