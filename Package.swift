@@ -97,8 +97,8 @@ let package = Package(
     tests(
       "TrainingTests",
       [
-        "Training", "Parallel", "Model", "Optimization", "Checkpoint", "Data", "Communication", "Autograd",
-        "Tensors", "Numerics", "OracleSupport",
+        "Training", "Parallel", "Pipeline", "Model", "Optimization", "Checkpoint", "Data", "Communication",
+        "Autograd", "Tensors", "Numerics", "OracleSupport",
       ]),
     tests(
       "GenerationTests",

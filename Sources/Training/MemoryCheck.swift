@@ -1,21 +1,24 @@
-internal import Autograd
 internal import Foundation
 package import Model
 
 /// Refuses a model that cannot fit: an allocation that fails later would end the process without a word.
 ///
-/// Counts what is held for every parameter: the float32 master weight, the copy that is computed with unless that is
-/// the master itself, the float32 gradient, and two moments; and packed weights, if they are kept. Activations and
-/// caches come on top.
+/// Counts what is held for every parameter, as ``ParameterAccount`` has it: by this rank, and by the others on its
+/// node. Activations and caches come on top.
 package struct MemoryCheck: Sendable {
   /// What is counted, for a person.
   private let holds: String
+  /// Of the whole model.
   private let parameters: Int
-  private let bytesPerParameter: Int
-  /// Weights that are kept packed, in each layout: those that no product reads, a few norms and routers, included.
-  private var packedWeights = 0
+  /// Ranks on the node, which share its memory.
+  private let ranks: Int
+  /// Of all of them; nil beyond what can be counted.
+  private let bytes: Int?
   /// What would make the same model fit, beside a smaller one.
   private let remedy: String?
+
+  /// No machine has room for more, and bytes of as many on all ranks of a node can still be counted.
+  private static let mostParameters = 1 << 44
 
   /// For a model that is only computed with.
   ///
@@ -28,46 +31,48 @@ package struct MemoryCheck: Sendable {
   ) {
     let count = ParameterCount(model)
     parameters = multiTokenPrediction ? count.total : count.main
-    bytesPerParameter = Self.weightBytes(precision) + (gradients ? 4 : 0)
-    (holds, remedy) = (gradients ? "weights and gradients" : "weights", nil)
+    (holds, ranks, remedy) = (gradients ? "weights and gradients" : "weights", 1, nil)
+    guard parameters <= Self.mostParameters else {
+      bytes = nil
+      return
+    }
+    let account = ParameterAccount(precision, model)
+    let modules = multiTokenPrediction ? model.numNextnPredictLayers : 0
+    let held = account.held(segments: 0..<model.numHiddenLayers + 2 + modules)
+    bytes = held.weights + (gradients ? held.gradients : 0)
   }
 
   /// For a model that is trained.
-  package init(training model: ModelConfiguration, _ configuration: RunConfiguration) {
-    let moment = configuration.optimizer.moments == .float32 ? 4 : 2
+  /// - Parameter rank: of the world.
+  package init(
+    training model: ModelConfiguration, _ configuration: RunConfiguration, _ layout: RankLayout,
+    rank: Int = 0
+  ) {
     parameters = ParameterCount(model).total
-    bytesPerParameter = Self.weightBytes(configuration.precision) + 4 + 2 * moment
-    let (count, layouts) = (ParameterCount(model), configuration.training.packedWeights.layouts.count)
-    packedWeights = (count.total - count.embedding) * layouts
-    holds = "weights, gradients and moments" + (layouts > 0 ? ", and packed weights" : "")
+    let neighbors = layout.nodes.indices.filter { layout.nodes[$0] == layout.nodes[rank] }
+    ranks = neighbors.count
+    let isPacked = configuration.training.packedWeights != .none
+    holds = "weights, gradients and moments" + (isPacked ? ", and packed weights" : "")
     let remedies = [
-      layouts > 0 ? "training.packed_weights: none" : nil, moment == 4 ? "optimizer.moments: bfloat16" : nil,
+      isPacked ? "training.packed_weights: none" : nil,
+      configuration.optimizer.moments == .float32 ? "optimizer.moments: bfloat16" : nil,
+      ranks > 1 ? "more nodes with fewer ranks on each" : nil,
     ]
     remedy = remedies.compactMap { $0 }.first
-  }
-
-  /// A number of a panel as most levels have it; those that multiply pairs of bfloat16 take half.
-  private static let panelBytes = 4
-
-  /// The master and the copies that are read: in FP8 at least a byte, for what is read as codes only.
-  private static func weightBytes(_ precision: PrecisionSection) -> Int {
-    // Layers that fall back read numbers.
-    let isCodes = Float8Policy(precision)?.settings.readsWeightNumbers == false && !precision.fallsBack
-    switch precision.mode {
-    case .float32: return 4
-    case .bfloat16, .fp8: return 4 + (isCodes ? 1 : 2)
+    guard parameters <= Self.mostParameters else {
+      bytes = nil
+      return
     }
+    let account = ParameterAccount(configuration, model, layout)
+    let held = (0..<layout.pipeline).map { account.held(by: $0).total }
+    bytes = neighbors.reduce(0) { $0 + held[$1 / layout.data] }
   }
 
   /// - Throws: `TrainingError.notEnoughMemory`.
   package func run(available: Int = Self.limit()) throws(TrainingError) {
-    let held = parameters.multipliedReportingOverflow(by: bytesPerParameter)
-    let packed = packedWeights.multipliedReportingOverflow(by: Self.panelBytes)
-    let (bytes, overflows) = held.partialValue.addingReportingOverflow(packed.partialValue)
-    let isBeyondCounting = overflows || held.overflow || packed.overflow
-    guard isBeyondCounting || bytes > available else { return }
+    if let bytes, bytes <= available { return }
     throw .notEnoughMemory(
-      parameters: parameters, bytes: isBeyondCounting ? .max : bytes, holds: holds, available: available,
+      parameters: parameters, bytes: bytes ?? .max, holds: holds, ranks: ranks, available: available,
       remedy: remedy)
   }
 }

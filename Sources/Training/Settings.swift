@@ -72,54 +72,13 @@ extension DeepSeek {
 }
 
 extension RunConfiguration {
-  /// The process grid of the `parallel` section, and its pipeline; nil for one rank alone, and for none.
-  ///
-  /// - Throws: `CommunicationError.grid` when the ranks that were started do not fit the section, or cannot share the
-  ///   batch or the model.
-  func grid(
-    _ world: Communicator?, _ model: ModelConfiguration
-  ) throws(CommunicationError) -> (grid: ProcessGrid, pipeline: PipelinePlan?)? {
-    let (ranks, experts) = (world?.size ?? 1, model.nRoutedExperts)
-    let data = parallel.data ?? max(1, ranks / parallel.pipeline)
-    let divides = { (count: Int) in data.isMultiple(of: count) && experts.isMultiple(of: count) }
-    let expert = parallel.expert ?? (1...data).last(where: divides) ?? 1
-    var faults = ProcessGrid.faults(ranks: ranks, pipeline: parallel.pipeline, data: data, expert: expert)
-    var plan: PipelinePlan?
-    if let fault = faultOfBatch(dataRanks: data) {
-      faults.append(fault)
-    } else if parallel.pipeline > 1 {
-      do { plan = try PipelinePlan(self, model, ranks: parallel.pipeline, data: data) } catch {
-        faults += error.texts
-      }
-    }
-    let least = TokenSlicing.leastLimit(tokens: microBatchTokens, ranks: expert)
-    if let rows = parallel.exchangeRows, rows < least {
-      faults.append(
-        "parallel.exchange_rows (\(rows)) must be at least \(least): micro-batches of \(microBatchTokens) tokens on "
-          + "\(expert) ranks are cut into \(TokenSlicing.most) slices at most")
-    }
-    guard faults.isEmpty else { throw .grid(faults: faults) }
-    let grid =
-      if let world, ranks > 1 {
-        try ProcessGrid(world: world, pipeline: parallel.pipeline, data: data, expert: expert)
-      } else {
-        nil as ProcessGrid?
-      }
-    if parallel.exchange == .twoLevel, let fault = ExchangePath.fault(nodes: grid?.expertRanks.nodes ?? [0]) {
-      throw .grid(faults: ["parallel.exchange is two_level, but \(fault); set it to auto"])
-    }
-    return grid.map { ($0, plan) }
-  }
-}
-
-extension RunConfiguration {
   /// Tokens of a micro-batch.
   package var microBatchTokens: Int { training.microBatchSize * training.sequenceLength }
 
   /// Rows that may arrive at a rank at once; nil where no more can come.
   ///
   /// If it is not given, twice what comes where all ranks get as many and each token's experts are on different ranks.
-  func rowLimit(expertRanks: Int, model: ModelConfiguration) -> Int? {
+  package func rowLimit(expertRanks: Int, model: ModelConfiguration) -> Int? {
     let usual = microBatchTokens * min(model.numExpertsPerTok, expertRanks)
     // Never below what slices can be cut to.
     let least = TokenSlicing.leastLimit(tokens: microBatchTokens, ranks: expertRanks)

@@ -66,19 +66,19 @@ package final class Trainer {
       directory: configuration.checkpointDirectory, keep: configuration.checkpoint.keep)
     let start = try Self.start(resume, checkpoints, CheckpointAgreement(world: world))
     source = try data.source(configuration, model: shape)
-    let layout = try configuration.grid(world, shape)
-    let grid = layout?.grid
-    try MemoryCheck(training: shape, configuration).run()
+    let layout = try RankLayout(configuration, shape, nodes: world?.nodes ?? [0])
+    try MemoryCheck(training: shape, configuration, layout, rank: world?.rank ?? 0).run()
+    let grid = try layout.grid(world)
     let device = try Device(threads: configuration.training.threads, request)
     model = DeepSeek(
       shape, compute: configuration.precision.mode.dtype, float8: Float8Policy(configuration.precision),
       packedFor: configuration.training.packedWeights.layouts, share: grid?.share ?? .all,
-      stages: layout?.pipeline?.layout.stages(of: grid?.stage ?? 0), on: device)
+      stages: layout.stages(of: grid?.stage ?? 0), on: device)
     let section = configuration.parallel
     let rowLimit = grid.flatMap { configuration.rowLimit(expertRanks: $0.expert, model: shape) }
-    ranks = layout.map { [model] grid, pipeline in
+    ranks = grid.map { [model] grid in
       TrainingRanks(
-        grid, model, pipeline: pipeline, gradients: section.gradients.payload, overlaps: section.overlap,
+        grid, model, pipeline: layout.plan, gradients: section.gradients.payload, overlaps: section.overlap,
         isTwoLevel: section.exchange.isTwoLevel(on: grid.expertRanks.nodes), rowLimit: rowLimit)
     }
     optimizer = Optimizer(

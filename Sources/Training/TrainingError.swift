@@ -11,7 +11,9 @@ package enum TrainingError: Error, CustomStringConvertible {
   /// The run directory belongs to a run that would be overwritten.
   case runExists(path: String)
   /// What is held for each parameter is more than this process may use.
-  case notEnoughMemory(parameters: Int, bytes: Int, holds: String, available: Int, remedy: String?)
+  /// The ranks are those on this node.
+  case notEnoughMemory(
+    parameters: Int, bytes: Int, holds: String, ranks: Int, available: Int, remedy: String?)
   /// The copy that is written in the background does not fit beside what the run holds.
   case noRoomForSnapshot(copy: Int, held: Int, ranks: Int, available: Int)
   /// Evaluation was asked for, and nothing was held out for it.
@@ -34,8 +36,9 @@ package enum TrainingError: Error, CustomStringConvertible {
     case .runExists(let path):
       "\(path) holds checkpoints of an earlier run; go on with --resume auto, choose another run.name, "
         + "or remove the directory"
-    case .notEnoughMemory(let parameters, let bytes, let holds, let available, let remedy):
-      "a model of \(parameters) parameters needs \(ProgressText.memory(bytes: bytes)) for \(holds), before any "
+    case .notEnoughMemory(let parameters, let bytes, let holds, let ranks, let available, let remedy):
+      "a model of \(parameters) parameters needs \(ProgressText.memory(bytes: bytes)) for \(holds)"
+        + (ranks > 1 ? " of the \(ranks) ranks on this node" : "") + ", before any "
         + "activation; this process may use \(ProgressText.memory(bytes: available)), which is the machine's memory "
         + "or the limit of its control group. Use a smaller model" + (remedy.map { ", or \($0)" } ?? "")
     case .noRoomForSnapshot(let copy, let held, let ranks, let available):

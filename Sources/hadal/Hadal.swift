@@ -8,8 +8,8 @@ struct Hadal: ParsableCommand {
     abstract: "Trains DeepSeek-V3-style language models on CPUs.",
     subcommands: [
       Train.self, Evaluate.self, Generate.self, TokenizerCommand.self, Prepare.self, Import.self, Export.self,
-      Probe.self, ScheduleCommand.self, Verify.self,
-      CheckpointCommand.self, Bench.self, Reference.self,
+      Probe.self, ScheduleCommand.self, PlanCommand.self, Verify.self, CheckpointCommand.self, Bench.self,
+      Reference.self,
     ])
 
   static func main() {

@@ -36,60 +36,126 @@ import Testing
     #expect(MemoryCheck.limit(physical: 1000, groups: groups) { files[$0] } == limit)
   }
 
-  /// Bytes a parameter, and whose parameters: refused with one byte less.
-  @Test func needs() throws {
+  private static func shape() -> ModelConfiguration {
     var shape = ModelConfiguration()
     (shape.vocabSize, shape.numNextnPredictLayers) = (512, 1)
-    let count = ParameterCount(shape)
-    let cases: [(check: MemoryCheck, bytes: Int)] = [
-      (MemoryCheck(shape, PrecisionSection(mode: .float32)), 4 * count.total),
-      (MemoryCheck(shape, PrecisionSection(mode: .float32), multiTokenPrediction: false), 4 * count.main),
-      (MemoryCheck(shape, PrecisionSection(mode: .bfloat16)), 6 * count.total),
-      (MemoryCheck(shape, PrecisionSection(mode: .bfloat16), gradients: true), 10 * count.total),
-    ]
-    for (check, bytes) in cases {
-      try check.run(available: bytes)
-      #expect(throws: TrainingError.self) { try check.run(available: bytes - 1) }
-    }
+    return shape
   }
 
-  /// In FP8 weights are held in a byte beside the master; layers that may leave it have room for bfloat16.
+  /// Norm gains and routers, of which there are no rounded copies.
+  private static func float32(_ shape: ModelConfiguration, modules: Int) -> Int {
+    let (d, layers) = (shape.hiddenSize, shape.numHiddenLayers + modules)
+    let latents = (shape.qLoraRank ?? 0) + shape.kvLoraRank
+    let routers = (layers - shape.firstKDenseReplace) * shape.nRoutedExperts * d
+    return layers * (2 * d + latents) + d + modules * 3 * d + routers
+  }
+
+  /// Refused with one byte less.
+  private func expect(_ check: MemoryCheck, needs bytes: Int) throws {
+    try check.run(available: bytes)
+    #expect(throws: TrainingError.self) { try check.run(available: bytes - 1) }
+  }
+
+  /// Bytes a parameter, and whose parameters.
+  @Test func needs() throws {
+    let shape = Self.shape()
+    let (count, single) = (ParameterCount(shape), Self.float32(shape, modules: 1))
+    try expect(MemoryCheck(shape, PrecisionSection(mode: .float32)), needs: 4 * count.total)
+    try expect(
+      MemoryCheck(shape, PrecisionSection(mode: .float32), multiTokenPrediction: false), needs: 4 * count.main
+    )
+    try expect(MemoryCheck(shape, PrecisionSection(mode: .bfloat16)), needs: 6 * count.total - 2 * single)
+    try expect(
+      MemoryCheck(shape, PrecisionSection(mode: .bfloat16), multiTokenPrediction: false),
+      needs: 6 * count.main - 2 * Self.float32(shape, modules: 0))
+    try expect(
+      MemoryCheck(shape, PrecisionSection(mode: .bfloat16), gradients: true),
+      needs: 10 * count.total - 2 * single)
+  }
+
+  private func training(
+    _ shape: ModelConfiguration, _ run: RunConfiguration, nodes: [Int] = [0], rank: Int = 0
+  ) throws -> MemoryCheck {
+    MemoryCheck(training: shape, run, try RankLayout(run, shape, nodes: nodes), rank: rank)
+  }
+
+  /// In FP8 codes and their scales are held beside the master; layers that may leave it have room for bfloat16 instead,
+  /// and products that read numbers have both.
   @Test func layersThatMayFallBackCount() throws {
-    var shape = ModelConfiguration()
-    (shape.vocabSize, shape.numNextnPredictLayers) = (512, 1)
-    let count = ParameterCount(shape)
+    let shape = Self.shape()
+    let (count, single) = (ParameterCount(shape), Self.float32(shape, modules: 1))
+    let (d, layers) = (shape.hiddenSize, shape.numHiddenLayers + 1)
+    // Embedding, head and the projection of the MTP module stay bfloat16.
+    let halves = count.embedding + count.head + 2 * d * d
+    let coded = count.total - single - halves
+    // A block of 128 × 128 has a scale; the latent's projection of 576 rows ends in half a block.
+    let (uneven, tiles) = (layers * 576 * d, layers * 5 * d / 128)
+    let codes = coded + 4 * ((coded - uneven) / (128 * 128) + tiles)
     var run = RunConfiguration()
     (run.precision.mode, run.optimizer.moments) = (.fp8, .bfloat16)
     let all = Float8Settings.GEMM.allCases
     for (fallBack, gemms, bytes) in [
-      (.off, all, 1), (.warn, all, 1), (.fallBack, all, 2), (.off, [.fprop], 2), (.fallBack, [.fprop], 2),
+      (.off, all, codes), (.warn, all, codes), (.fallBack, all, 2 * coded), (.off, [.wgrad], 2 * coded),
+      (.off, [.fprop], 2 * coded + codes), (.fallBack, [.fprop], 2 * coded + codes),
     ] as [(Float8Section.FallBack, [Float8Settings.GEMM], Int)] {
       (run.precision.fp8.fallBack, run.precision.fp8.gemms) = (fallBack, gemms)
-      let check = MemoryCheck(training: shape, run)
-      // Master, compute form, gradient, two moments.
-      let bytes = (4 + bytes + 4 + 2 * 2) * count.total
-      try check.run(available: bytes)
-      #expect(throws: TrainingError.self, "\(fallBack) \(gemms)") { try check.run(available: bytes - 1) }
+      // Master, gradient, two moments.
+      try expect(training(shape, run), needs: 12 * count.total + 2 * halves + bytes)
     }
   }
 
-  /// Packed weights take 4 bytes in each layout, but for the embedding, and are the first thing to do without.
+  /// Packed weights take 4 bytes in each layout, but for the embedding, gains and routers, and are the first thing to do
+  /// without.
   @Test func packedWeightsCount() throws {
-    var shape = ModelConfiguration()
-    (shape.vocabSize, shape.numNextnPredictLayers) = (512, 1)
+    let shape = Self.shape()
     let count = ParameterCount(shape)
     var run = RunConfiguration()
     for (kept, layouts) in [(TrainingSection.PackedWeights.none, 0), (.forward, 1), (.both, 2)] {
       run.training.packedWeights = kept
-      let bytes = 16 * count.total + 4 * layouts * (count.total - count.embedding)
+      let packed = count.total - count.embedding - Self.float32(shape, modules: 1)
+      let bytes = 16 * count.total + 4 * layouts * packed
       run.optimizer.moments = .float32
       run.precision.mode = .float32
-      try MemoryCheck(training: shape, run).run(available: bytes)
+      try training(shape, run).run(available: bytes)
       let error = #expect(throws: TrainingError.self) {
-        try MemoryCheck(training: shape, run).run(available: bytes - 1)
+        try training(shape, run).run(available: bytes - 1)
       }
       let text = error.map { "\($0)" } ?? ""
       #expect(text.contains("training.packed_weights: none") == (layouts > 0), "\(text)")
     }
+  }
+
+  /// What the ranks of a node hold together: shares of experts and of moments, and every rank's copy of the rest.
+  @Test func ranksOfANodeShareItsMemory() throws {
+    let shape = Self.shape()
+    var run = RunConfiguration()
+    (run.precision.mode, run.optimizer.moments) = (.float32, .float32)
+    (run.parallel.expert, run.parallel.data) = (4, 4)
+    let count = ParameterCount(shape)
+    let layers = shape.numHiddenLayers + 1 - shape.firstKDenseReplace
+    let experts = layers * 3 * shape.hiddenSize * shape.moeIntermediateSize * shape.nRoutedExperts
+    let others = count.total - experts
+    // Weights and gradients of all copies; the moments of each element once, experts' where they are.
+    let each = 8 * (others + experts / 4) + 8 * (experts / 4)
+    for (nodes, ranks) in [([0, 0, 0, 0], 4), ([0, 0, 1, 1], 2), ([0, 1, 2, 3], 1)] {
+      let check = try training(shape, run, nodes: nodes, rank: 3)
+      let moments = 8 * others * ranks / 4
+      try check.run(available: each * ranks + moments + 4096)
+      let error = #expect(throws: TrainingError.self) {
+        try check.run(available: each * ranks + moments - 4096)
+      }
+      let text = error.map { "\($0)" } ?? ""
+      #expect(text.contains("of the \(ranks) ranks on this node") == (ranks > 1), "\(text)")
+    }
+  }
+
+  /// No arithmetic overflows on the way to the refusal.
+  @Test func beyondCounting() throws {
+    var shape = Self.shape()
+    (shape.hiddenSize, shape.moeIntermediateSize, shape.nRoutedExperts) = (1 << 18, 1 << 18, 1024)
+    let error = #expect(throws: TrainingError.self) {
+      try training(shape, RunConfiguration()).run(available: .max - 1)
+    }
+    #expect(error.map { "\($0)" }?.contains("parameters needs") == true)
   }
 }
