@@ -13,6 +13,8 @@
 #   --env NAME              a variable for every rank; may be repeated (HADAL_* always go along)
 #   --program FILE          instead of hadal
 #   --allow-run-as-root     for containers without another user (or OMPI_ALLOW_RUN_AS_ROOT=1 and …_CONFIRM=1)
+#   --max-restarts K        start a job that failed again, K times at most: hadal goes on from its last good checkpoint.
+#                           Not after code 2 (wrong options or configuration) or a signal   default: 0
 #   --dry-run               print the command, run nothing
 # A first SIGINT, SIGTERM, SIGHUP or SIGUSR1 to this script reaches every rank as SIGUSR1: hadal saves a checkpoint and
 # ends. A second SIGINT or SIGTERM ends the job at once. The exit code is the job's; 2 is for wrong options.
@@ -25,7 +27,7 @@ fail() {
 }
 say() { echo "mpirun.sh: $1" >&2; }
 
-ranks='' per_node='' hosts='' hostfile='' bind=auto oversubscribe=no network='' program='' as_root=no dry_run=no
+ranks='' per_node='' hosts='' hostfile='' bind=auto oversubscribe=no network='' program='' as_root=no dry_run=no restarts=0
 mca=() names=()
 
 # $3, the value of option $1, when the option has one after it; $2 words are left.
@@ -54,6 +56,7 @@ while [ $# -gt 0 ]; do
       ;;
     --env) name=$(value "$1" $# "${2:-}"); names+=("$name"); shift ;;
     --program) program=$(value "$1" $# "${2:-}"); shift ;;
+    --max-restarts) restarts=$(count "$1" $# "${2:-}"); shift ;;
     --allow-run-as-root) as_root=yes ;;
     --dry-run) dry_run=yes ;;
     -h | --help)
@@ -93,6 +96,10 @@ version=$(mpirun --version 2>&1 | head -n 1)
 if [ "$(id -u)" -eq 0 ] && [ $as_root = no ] && [ $dry_run = no ] &&
   [ "${OMPI_ALLOW_RUN_AS_ROOT:-}${OMPI_ALLOW_RUN_AS_ROOT_CONFIRM:-}" != 11 ]; then
   fail "this is root, whose mistakes reach every file: use another user, or in a container --allow-run-as-root"
+fi
+
+if [ "$restarts" -gt 0 ] && [[ " $* " =~ \ --resume[\ =]never\  ]]; then
+  fail "--max-restarts starts from the last checkpoint, and --resume never from none: leave one of them out"
 fi
 
 # --- Where: nodes, and ranks on each ---------------------------------------------------------------------------------
@@ -255,17 +262,23 @@ for signal in INT TERM HUP USR1; do
   # shellcheck disable=SC2064  # the name of now
   trap "stop $signal" "$signal"
 done
-# The shell gives background jobs an empty input; "<&0" keeps the one that there is.
-setsid "${command[@]}" <&0 &
-job=$!
-# One that came before there was a job.
-[ "$signals" -eq 0 ] || kill -TERM "$job" 2>/dev/null || true
-code=0
-while :; do
+for ((attempt = 0; ; attempt++)); do
+  # The shell gives background jobs an empty input; "<&0" keeps the one that there is.
+  setsid "${command[@]}" <&0 &
+  job=$!
+  # One that came before there was a job.
+  [ "$signals" -eq 0 ] || kill -TERM "$job" 2>/dev/null || true
   code=0
-  wait "$job" || code=$?
-  # A wait that a signal has ended is over before the job is.
-  kill -0 "$job" 2>/dev/null || break
+  while :; do
+    code=0
+    wait "$job" || code=$?
+    # A wait that a signal has ended is over before the job is.
+    kill -0 "$job" 2>/dev/null || break
+  done
+  [ "$code" -eq 0 ] || say "the job ended with code $code"
+  # What was told to stop stops; what cannot be right is not tried again.
+  if [ "$code" -eq 0 ] || [ "$code" -eq 2 ] || [ "$signals" -gt 0 ] || [ "$attempt" -ge "$restarts" ]; then
+    exit "$code"
+  fi
+  say "started again, $((attempt + 1)) of at most $restarts times"
 done
-[ "$code" -eq 0 ] || say "the job ended with code $code"
-exit "$code"

@@ -63,6 +63,14 @@ unset HADAL_NODE_SHAPE
 run=(launch/mpirun.sh "${as_root[@]}" -n 2 --oversubscribe)
 expect 0 '^HADAL_FOO=a b$' env HADAL_FOO='a b' "${run[@]}" --program env
 expect 7 'ended with code 7' "${run[@]}" --program sh -- -c 'exit 7'
+# A job that fails is started again as often as was said, not after code 2, and not where it would begin anew.
+expect 7 'started again, 2 of at most 2' "${run[@]}" --max-restarts 2 --program sh -- -c 'exit 7'
+rank0="[ \$OMPI_COMM_WORLD_RANK = 0 ] || exit 0; echo run >>$work/runs"
+expect 0 'started again, 1 of at most 5' "${run[@]}" --max-restarts 5 --program sh -- -c "$rank0; [ \$(wc -l <$work/runs) = 2 ]"
+expect 0 '^2$' grep -c run "$work/runs"
+expect 2 'ended with code 2' "${run[@]}" --max-restarts 2 --program sh -- -c "echo run >>$work/wrong; exit 2"
+expect 0 '^2$' grep -c run "$work/wrong"
+expect 2 'leave one of them out' "${dry[@]}" --max-restarts 1 train x.yaml --resume never
 "${run[@]}" --program "$work/waits" >"$work/job" 2>&1 &
 job=$!
 until_line 'rank 0' "$UP"

@@ -44,16 +44,41 @@ train() { # RANKS, SETTINGS…
     exit 1
   }
 }
-loss() { sed -n "s/.*\"kind\":\"step\",\"step\":6,.*\"loss\":\([0-9.]*\).*/\1/p" "runs/$1/metrics.jsonl"; }
+loss() { # RUN, STEP
+  sed -n "s/.*\"kind\":\"step\",\"step\":$2,.*\"loss\":\([0-9.]*\).*/\1/p" "runs/$1/metrics.jsonl"
+}
 train 4 --set training.steps=3
 train 4 --set training.steps=4 --set "parallel={pipeline: 2, expert: 2}"
 train 2 --set training.steps=5 --set "parallel={pipeline: 2, schedule: 1f1b}"
 train 1
 train 1 --set run.name=one
-awk -v a="$(loss layouts)" -v b="$(loss one)" 'BEGIN {
+awk -v a="$(loss layouts 6)" -v b="$(loss one 6)" 'BEGIN {
   print "loss of step 6: " a " with four layouts, " b " with one rank"
   exit !(a > 0 && b > 0 && (a - b) ^ 2 < (1e-5 * b) ^ 2)
 }'
+
+echo "-- a rank that is killed: the job starts again from its last checkpoint, and ends with the same bits"
+long=(--set training.steps=60 --set checkpoint.every=2 --set evaluation.every=null
+  --set "parallel={pipeline: 2, schedule: dualpipe}")
+train 2 --set run.name=calm "${long[@]}"
+"$here/../../launch/mpirun.sh" --allow-run-as-root --oversubscribe -n 2 --max-restarts 3 --program "$hadal" -- \
+  train "$here/layouts.yaml" --set run.name=killed "${long[@]}" >killed.log 2>&1 &
+job=$!
+for step in 9 25; do
+  for _ in $(seq 300); do
+    if grep -q "\"step\":$step," runs/killed/metrics.jsonl 2>/dev/null; then break; fi
+    sleep 0.02
+  done
+  pkill -KILL -n -f "^$hadal train .*run.name=killed" || true
+done
+code=0
+wait $job || code=$?
+if [ "$code" != 0 ] || ! grep -q 'started again, 1 of' killed.log || ! grep -q 'resumed from' killed.log ||
+  [ -z "$(loss killed 60)" ] || [ "$(loss killed 60)" != "$(loss calm 60)" ]; then
+  echo "layouts.sh: a killed run ended with code $code, loss '$(loss killed 60)', not '$(loss calm 60)':" >&2
+  cat killed.log >&2
+  exit 1
+fi
 
 echo "-- a rank of a pipeline that stops: the other says what it waits for, at which action"
 # With so many micro-batches nearly all of a step is the pipeline's.
