@@ -10,6 +10,8 @@ package struct PipelinePlan: Sendable {
   package let multiple: Int
   private let name: String
   private let virtualStages: Int?
+  /// Of a file, as it was when the run began.
+  private let written: Schedule?
 
   /// What does not fit, in words for a person.
   package struct Faults: Error { package let texts: [String] }
@@ -31,22 +33,23 @@ package struct PipelinePlan: Sendable {
     multiple =
       switch ScheduleName(rawValue: name) {
       case .dualPipe: 2
-      case .interleaved: ranks
       default: 1
       }
     var faults: [String] = []
-    var placement: Placement?
+    var (placement, written) = (nil as Placement?, nil as Schedule?)
     for count in Set(counts).sorted() {
       do {
-        placement = try Schedule.named(
-          name, ranks: ranks, microbatches: count, virtualStages: virtualStages
-        ).placement
+        let schedule = try Schedule.named(
+          name, ranks: ranks, microbatches: count, virtualStages: virtualStages)
+        placement = schedule.placement
+        if Schedule.isPath(name) { written = schedule }
       } catch {
         faults.append(
           "parallel.schedule: \(error) (\(count) micro-batches of a step are training.global_batch_size / "
             + "(training.micro_batch_size × data ranks))")
       }
     }
+    self.written = written
     guard let placement, faults.isEmpty else { throw Faults(texts: faults) }
     do {
       let stages =
@@ -66,6 +69,7 @@ package struct PipelinePlan: Sendable {
 
   /// The schedule of a step.
   package func schedule(microbatches: Int) -> Schedule {
+    if let written { return written }
     let ranks = layout.placement.ranks
     do {
       return try .named(name, ranks: ranks, microbatches: microbatches, virtualStages: virtualStages)

@@ -73,8 +73,9 @@ extension StepRunner {
     measured.sums = ranks.reduce(measured.sums)
     let worst = ranks.reduce([record.makespan, Double(peakLive)], .maximum)
     let bubble = ranks.reduce([1 - record.busy / record.makespan])[0] / Double(ranks.grid.world.size)
-    // Of a schedule that has run to its end there is a simulation.
-    let predicted = (try? schedule.simulate(measured.costs))?.makespan ?? 0
+    // Of a schedule that has run to its end there is a simulation; the first rank writes it down.
+    let isFirst = ranks.grid.world.rank == 0
+    let predicted = isFirst ? (try? schedule.simulate(measured.costs))?.makespan ?? 0 : 0
     return PipelineTimes(
       bubbleFraction: bubble, makespan: worst[0], predicted: predicted, peakLive: Int(worst[1]))
   }

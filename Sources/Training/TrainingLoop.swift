@@ -85,7 +85,9 @@ extension Trainer {
     switch action {
     case .update: return update(step)
     case .skip:
-      recorder?.note("\(cause(step)); the step is skipped")
+      // Ranks look for it together, also those without a recorder.
+      let cause = cause(step)
+      recorder?.note("\(cause); the step is skipped")
       return skip(step)
     case .rollBack:
       try finishSave(recorder)

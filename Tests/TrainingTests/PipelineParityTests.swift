@@ -32,7 +32,8 @@ struct PipelineParityTests {
     ["gpipe", "1f1b", "zb1p", "dualpipe", "dualpipev", "interleaved"].map {
       Layout(pipeline: 2, schedule: $0)
     } + [
-      Layout(pipeline: 4, schedule: "1f1b"), Layout(pipeline: 4, schedule: "dualpipe"),
+      Layout(pipeline: 4, schedule: "1f1b"), Layout(pipeline: 4, schedule: "interleaved", microbatches: 6),
+      Layout(pipeline: 4, schedule: "dualpipe"),
       Layout(pipeline: 4, schedule: "dualpipev"), Layout(pipeline: 3, schedule: "dualpipev"),
       Layout(pipeline: 8, schedule: "1f1b"), Layout(pipeline: 8, schedule: "dualpipe", microbatches: 16),
       Layout(pipeline: 2, schedule: "1f1b", data: 2, expert: 2),
@@ -87,8 +88,9 @@ struct PipelineParityTests {
     for times in times {
       let times = try #require(times)
       #expect(times.peakLive == live)
-      #expect(times.makespan > 0 && (0..<1).contains(times.bubbleFraction) && times.predicted > 0)
+      #expect(times.makespan > 0 && (0..<1).contains(times.bubbleFraction))
     }
+    #expect((times[0]?.predicted ?? 0) > 0)
   }
 
   /// What cannot be is refused on all ranks, with the key.
