@@ -156,8 +156,7 @@ package final class DeepSeek {
   package func losses(
     _ batch: MicroBatch, _ objective: Objective, _ context: ForwardContext
   ) -> (roots: [Variable], sums: LossSums, hidden: [Tensor]) {
-    var stream = stream(.whole(configuration), batch, from: nil, context)
-    return losses(&stream, batch, objective, context)
+    losses(of: .whole(configuration), batch, from: nil, objective, context)
   }
 
   /// What a stage that is not the last one makes of a micro-batch: the residual stream, `[B·S, D]`.
@@ -176,19 +175,6 @@ package final class DeepSeek {
   ) -> (roots: [Variable], sums: LossSums, hidden: [Tensor]) {
     precondition(stage.hasHead, "\(stage) ends before the head")
     var stream = stream(stage, batch, from: input, context)
-    return losses(&stream, batch, objective, context)
-  }
-
-  private func stream(
-    _ stage: StageContents, _ batch: MicroBatch, from input: Variable?, _ context: ForwardContext
-  ) -> ResidualStream {
-    context.documents = batch.firstSeen.map { Tensor([$0.count], $0, on: device) }
-    return stream(stage, batch.inputs, from: input, context)
-  }
-
-  private func losses(
-    _ stream: inout ResidualStream, _ batch: MicroBatch, _ objective: Objective, _ context: ForwardContext
-  ) -> (roots: [Variable], sums: LossSums, hidden: [Tensor]) {
     var sums = LossSums(depths: depths)
     var hidden = finalStates(&stream, context)
     var all: [Tensor] = []
@@ -211,6 +197,13 @@ package final class DeepSeek {
     }
     sums.balance = context.routing.reduce(0) { $0 + $1.balanceLoss }
     return (roots, sums, all)
+  }
+
+  private func stream(
+    _ stage: StageContents, _ batch: MicroBatch, from input: Variable?, _ context: ForwardContext
+  ) -> ResidualStream {
+    context.documents = batch.firstSeen.map { Tensor([$0.count], $0, on: device) }
+    return stream(stage, batch.inputs, from: input, context)
   }
 
   private func headLoss(

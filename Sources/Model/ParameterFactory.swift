@@ -76,7 +76,7 @@ package final class ParameterFactory {
 
   /// Blocks of 128 rows are those of either projection, as in the released weights, unless the last one is short: then
   /// a product over these rows could not go by tiles, and blocks go through both.
-  private static func gateUpPeriod(_ inner: Int) -> Int {
+  static func gateUpPeriod(_ inner: Int) -> Int {
     inner.isMultiple(of: QuantizedTensor.tile) ? inner : 2 * inner
   }
 

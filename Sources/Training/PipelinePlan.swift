@@ -10,8 +10,8 @@ package struct PipelinePlan: Sendable {
   package let multiple: Int
   private let name: String
   private let virtualStages: Int?
-  /// Of a file, as it was when the run began.
-  private let written: Schedule?
+  /// Those that were made when the run began, by micro-batches: of a file, all that there are.
+  private let known: [Int: Schedule]
 
   /// What does not fit, in words for a person.
   package struct Faults: Error { package let texts: [String] }
@@ -36,21 +36,19 @@ package struct PipelinePlan: Sendable {
       default: 1
       }
     var faults: [String] = []
-    var (placement, written) = (nil as Placement?, nil as Schedule?)
+    var known: [Int: Schedule] = [:]
     for count in Set(counts).sorted() {
       do {
-        let schedule = try Schedule.named(
+        known[count] = try .named(
           name, ranks: ranks, microbatches: count, virtualStages: virtualStages)
-        placement = schedule.placement
-        if Schedule.isPath(name) { written = schedule }
       } catch {
         faults.append(
           "parallel.schedule: \(error) (\(count) micro-batches of a step are training.global_batch_size / "
             + "(training.micro_batch_size × data ranks))")
       }
     }
-    self.written = written
-    guard let placement, faults.isEmpty else { throw Faults(texts: faults) }
+    self.known = known
+    guard let placement = known.first?.value.placement, faults.isEmpty else { throw Faults(texts: faults) }
     do {
       let stages =
         try section.stages.map { text throws(StageLayout.Fault) in try StageLayout(text, of: model) }
@@ -69,7 +67,7 @@ package struct PipelinePlan: Sendable {
 
   /// The schedule of a step.
   package func schedule(microbatches: Int) -> Schedule {
-    if let written { return written }
+    if let schedule = known[microbatches] { return schedule }
     let ranks = layout.placement.ranks
     do {
       return try .named(name, ranks: ranks, microbatches: microbatches, virtualStages: virtualStages)

@@ -16,7 +16,7 @@ extension StepRunner {
     in plan: PipelinePlan, of ranks: TrainingRanks, _ monitor: Float8Monitor?
   ) -> StepSums {
     let schedule = plan.schedule(microbatches: batches.count)
-    let (rank, placement) = (ranks.grid.stage, schedule.placement)
+    let rank = ranks.grid.stage
     let tokens = batches.first.map { $0.sequences * $0.length } ?? 0
     let stages = ModelStages(model, plan.layout.stages(of: rank), empty.objective, tokens: tokens) { cell in
       let index = schedule.globalMicrobatch(of: cell, on: rank)
@@ -32,7 +32,7 @@ extension StepRunner {
     ranks.shards.reduceAll()
     var sums = gather(stages, schedule, empty, ranks)
     sums.timeline = record.events.map { .init("\($0.action)", $0.waited.upperBound, $0.end) }
-    sums.pipeline = times(record, schedule, placement, peakLive: stages.peakLive, ranks)
+    sums.pipeline = times(record, schedule, peakLive: stages.peakLive, ranks)
     return sums
   }
 
@@ -67,9 +67,9 @@ extension StepRunner {
   }
 
   private func times(
-    _ record: LaneRecord, _ schedule: Schedule, _ placement: Placement, peakLive: Int, _ ranks: TrainingRanks
+    _ record: LaneRecord, _ schedule: Schedule, peakLive: Int, _ ranks: TrainingRanks
   ) -> PipelineTimes {
-    var measured = MeasuredCosts(record, on: ranks.grid.stage, in: placement)
+    var measured = MeasuredCosts(record, on: ranks.grid.stage, in: schedule.placement)
     measured.sums = ranks.reduce(measured.sums)
     let worst = ranks.reduce([record.makespan, Double(peakLive)], .maximum)
     let bubble = ranks.reduce([1 - record.busy / record.makespan])[0] / Double(ranks.grid.world.size)

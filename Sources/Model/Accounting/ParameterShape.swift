@@ -112,7 +112,7 @@ private struct ParameterShapes {
     _ inner: Int, _ group: Float8Policy.MatrixGroup, _ layer: Int, experts: Int? = nil
   ) -> [ParameterShape] {
     let d = model.hiddenSize
-    let period = inner.isMultiple(of: QuantizedTensor.tile) ? inner : 2 * inner
+    let period = ParameterFactory.gateUpPeriod(inner)
     return [
       matrix(2 * inner, d, group, layer, period: period, experts: experts),
       matrix(d, inner, group, layer, experts: experts),

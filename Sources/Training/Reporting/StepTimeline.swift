@@ -28,21 +28,15 @@ package struct StepTimeline: Sendable {
       _ thread: Int, _ name: String, _ category: String, _ start: ContinuousClock.Instant,
       _ end: ContinuousClock.Instant, _ arguments: [String]
     ) -> String {
-      """
-      {"name": "\(name)", "cat": "\(category)", "ph": "X", "ts": \(time(start)), \
-      "dur": \(max(0, time(end) - time(start))), "pid": \(rank), "tid": \(thread), \
-      "args": {\((["\"step\": \(step)"] + arguments).joined(separator: ", "))}}
-      """
+      TraceText.span(
+        name, category: category, start: time(start), duration: max(0, time(end) - time(start)),
+        process: rank, thread: thread, arguments: ["\"step\": \(step)"] + arguments)
     }
     let threads = ["compute", "wait", "send"].enumerated().map { thread, name in
-      """
-      {"name": "thread_name", "ph": "M", "pid": \(rank), "tid": \(thread), "args": {"name": "\(name)"}}
-      """
+      TraceText.thread(thread, ofProcess: rank, name: name)
     }
-    let process = """
-      {"name": "process_name", "ph": "M", "pid": \(rank), "args": {"name": "rank \(rank)"}}
-      """
-    return [process] + threads + computed.map { line(0, $0.name, "compute", $0.start, $0.end, []) }
+    return [TraceText.process(rank, name: "rank \(rank)")] + threads
+      + computed.map { line(0, $0.name, "compute", $0.start, $0.end, []) }
       + messages.map { message in
         line(
           message.what == .waited ? 1 : 2, "\(message.purpose)", "\(message.purpose.kind)", message.start,

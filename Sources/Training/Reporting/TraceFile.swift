@@ -17,11 +17,10 @@ package struct TraceFile {
     defer { end += microseconds * 1.05 }
     guard writes else { return }
     // Names of processes and threads are told once.
-    let known = Set(lines.filter { $0.contains("\"ph\": \"M\"") })
+    let known = Set(lines.filter(TraceText.isName))
     lines += ranks.joined().filter { !known.contains($0) }
     let file = try AtomicFile(path)
-    let events = lines.joined(separator: ",\n")
-    try file.write("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n\(events)\n]}\n".utf8)
+    try file.write(TraceText.document(lines).utf8)
     try file.commit()
   }
 }

@@ -1,16 +1,19 @@
 internal import Pipeline
+internal import Training
 
 extension ScheduleReport {
   /// Events for chrome://tracing and Perfetto: a thread for each rank, times in microseconds.
   var trace: String {
-    var events = [Self.metadata("process_name", tid: 0, schedule.name)]
-    for rank in 0..<schedule.ranks { events.append(Self.metadata("thread_name", tid: rank, "rank \(rank)")) }
+    var events = [TraceText.process(0, name: schedule.name)]
+    for rank in 0..<schedule.ranks {
+      events.append(TraceText.thread(rank, ofProcess: 0, name: "rank \(rank)"))
+    }
     for (rank, lane) in schedule.lanes.enumerated() {
       for (action, span) in zip(lane, timeline.spans[rank]) {
         events.append(event(action, span, rank))
       }
     }
-    return "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n" + events.joined(separator: ",\n") + "\n]}\n"
+    return TraceText.document(events)
   }
 
   private func event(_ action: Action, _ span: Timeline.Span, _ rank: Int) -> String {
@@ -21,10 +24,9 @@ extension ScheduleReport {
       return "\"\(label)\": \"stage \(stage), micro-batch \(microbatch) of the step\""
     }
     if let kind = span.awaited { arguments.append("\"awaited\": \"\(kind)\"") }
-    return """
-      {"name": "\(action)", "cat": "\(action.title)", "ph": "X", "ts": \(start), "dur": \(duration), \
-      "pid": 0, "tid": \(rank), "args": {\(arguments.joined(separator: ", "))}}
-      """
+    return TraceText.span(
+      "\(action)", category: action.title, start: start, duration: duration, process: 0, thread: rank,
+      arguments: arguments)
   }
 
   private func cells(_ action: Action) -> [(String, Cell)] {
@@ -33,11 +35,6 @@ extension ScheduleReport {
     case .forward(let cell), .backward(let cell), .inputGradient(let cell), .weightGradient(let cell):
       [("cell", cell)]
     }
-  }
-
-  private static func metadata(_ name: String, tid: Int, _ value: String) -> String {
-    "{\"name\": \"\(name)\", \"ph\": \"M\", \"pid\": 0, \"tid\": \(tid), "
-      + "\"args\": {\"name\": \"\(value)\"}}"
   }
 }
 
