@@ -60,7 +60,7 @@ package final class Request {
 
   /// Between two looks: at first lets others run, then sleeps, so that ranks which share processors do not take them
   /// from each other.
-  private static func pause(after seconds: Double) {
+  static func pause(after seconds: Double) {
     if seconds < 200e-6 { sched_yield() } else { usleep(20) }
   }
 
