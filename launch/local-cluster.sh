@@ -266,10 +266,9 @@ export HADAL_CLUSTER_CORES
 # - plm, rsh_agent: the nodes' shell is this script, whatever a scheduler around offers.
 # - orte_tmpdir_base: session files in each node's own shared memory, which ends with it.
 # - pml, btl: TCP between nodes and shared memory within, whatever adapters the machine has.
-# - yield_when_idle: every node takes the machine for its own, so Open MPI cannot see that ranks share cores.
 parameters=(
   --mca plm rsh --mca plm_rsh_agent "$self @agent" --mca plm_rsh_no_tree_spawn 1
-  --mca orte_tmpdir_base /dev/shm --mca pml ob1 --mca btl "self,vader,tcp" --mca mpi_yield_when_idle 1)
+  --mca orte_tmpdir_base /dev/shm --mca pml ob1 --mca btl "self,vader,tcp")
 command=("$program")
 [ "$bind" = none ] || command=("$self" @rank "$program")
 

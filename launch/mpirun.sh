@@ -221,9 +221,6 @@ esac
 bridges=lo,docker0,virbr0
 parameters=(--mca oob_tcp_if_exclude "$bridges" --mca btl_tcp_if_exclude "$bridges")
 [ -z "$network" ] || parameters=(--mca oob_tcp_if_include "$network" --mca btl_tcp_if_include "$network")
-# A rank that waits spins; where ranks share cores it has to let the others run.
-[ $oversubscribe = no ] || parameters+=(--mca mpi_yield_when_idle 1)
-
 # Open MPI takes only its own variables to other nodes.
 for name in $(compgen -e | grep '^HADAL_' || true) ${names[0]+"${names[@]}"}; do
   [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || fail "--env wants the name of a variable, not '$name'"

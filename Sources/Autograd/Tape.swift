@@ -39,25 +39,36 @@ package final class Tape {
 
   /// Runs backward from the given gradients to every input and parameter; the tape is empty afterwards.
   ///
-  /// Weight gradients follow their input gradients. Where messages are to be sent further on, they wait until the next
-  /// one is on its way, whose travel they hide: the order of the sums stays as it is.
-  /// - Parameter deferring: put the weight gradients off: they are returned, oldest use last, instead of run.
-  @discardableResult
-  package func backward(from roots: [(Variable, Tensor)], deferring: Bool = false) -> [WeightWork] {
+  /// Weight gradients follow their input gradients.
+  package func backward(from roots: [(Variable, Tensor)]) {
+    backward(from: roots, owe: { $0.run() }, isOwing: { false })
+  }
+
+  /// The same, but the weight gradients are left to the caller, oldest first.
+  package func inputGradients(from roots: [(Variable, Tensor)]) -> [WeightWork] {
+    var owed: [WeightWork] = []
+    backward(from: roots, owe: { owed.append($0) }, isOwing: { !owed.isEmpty })
+    return owed
+  }
+
+  /// The same, with the weight gradients at the end of a queue that runs them while there is nothing else to compute.
+  package func backward(from roots: [(Variable, Tensor)], leavingTo queue: WeightQueue) {
+    backward(
+      from: roots, owe: { queue.add($0) }, isOwing: { !queue.isEmpty },
+      messageWasSent: { queue.messageWasSent() })
+  }
+
+  private func backward(
+    from roots: [(Variable, Tensor)], owe: (WeightWork) -> Void, isOwing: () -> Bool,
+    messageWasSent: () -> Void = {}
+  ) {
     precondition(isRecording, "backward on a tape that did not record")
     for (variable, gradient) in roots { variable.accumulate(gradient) }
-    var owed: [WeightWork] = []
-    var messages = entries.count(where: \.sendsBackward)
     while let entry = entries.popLast() {
-      if let work = entry.backward() { owed.append(work) }
-      messages -= entry.sendsBackward ? 1 : 0
-      if !deferring, entry.sendsBackward || messages == 0 {
-        for work in owed { work.run() }
-        owed = []
-      }
-      for output in entry.outputs { output.retire(keepsValue: !owed.isEmpty) }
+      if let work = entry.backward() { owe(work) }
+      if entry.sendsBackward { messageWasSent() }
+      for output in entry.outputs { output.retire(keepsValue: isOwing()) }
     }
-    return owed
   }
 }
 
@@ -99,8 +110,11 @@ private struct Entry<Op: Operation>: TapeEntry {
     device.profiler?.scope = "sums of gradients"
     for (variable, gradient) in zip(Op.variables(inputs), gradients) { variable.accumulate(gradient) }
     return WeightWork(operation: Op.name) { [inputs, saved] in
+      // In the middle of another operation, where its messages are awaited.
+      let interrupted = device.profiler?.scope
       device.profiler?.scope = "\(Op.name) · weight gradient"
       Op.weightGradient(gradient, inputs, saved, carried)
+      if let interrupted { device.profiler?.scope = interrupted }
     }
   }
 }

@@ -37,7 +37,7 @@ package final class MPITransport: Transport {
   /// - Parameter interval: of the motor, in seconds.
   /// - Throws: `CommunicationError.startup` or `.library`.
   init(board: WaitBoard, interval: Double?) throws(CommunicationError) {
-    Self.prepareTCP()
+    Self.prepareLibrary()
     var provided: Int32 = 0
     try MPIGate.check("MPI_Init_thread", MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided))
     guard provided >= MPI_THREAD_SERIALIZED else {
@@ -196,9 +196,13 @@ package final class MPITransport: Transport {
     return Ticket(tickets)
   }
 
-  /// Lets a whole chunk with its header pass as an "eager" message; what the user has set stays.
-  private static func prepareTCP() {
+  /// What the library reads when it starts; what the user has set stays.
+  private static func prepareLibrary() {
+    // A whole chunk with its header passes as an "eager" message.
     setenv("OMPI_MCA_btl_tcp_eager_limit", "\(eagerBytes + 4096)", 0)
+    // Each turn of the library would call sched_yield where ranks share cores. Nothing here waits inside the library,
+    // and such a call gives a time slice to whatever computes beside, while the gate is held.
+    setenv("OMPI_MCA_mpi_yield_when_idle", "0", 0)
   }
 
   private static func firstRankOfNode(_ world: MPI_Comm, rank: Int32) throws(CommunicationError) -> Int {

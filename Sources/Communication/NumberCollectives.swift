@@ -52,10 +52,19 @@ extension Communicator {
   package func exchange(
     counts: [Int], _ purpose: Purpose = Purpose("counts", .control)
   ) throws(CommunicationError) -> [Int] {
+    let exchange = try startExchange(counts: counts, purpose)
+    try exchange.request.wait()
+    return exchange.arrived
+  }
+
+  /// The same, under way.
+  package func startExchange(
+    counts: [Int], _ purpose: Purpose
+  ) throws(CommunicationError) -> CountsExchange {
     precondition(counts.count.isMultiple(of: size), "\(counts.count) counts for \(size) ranks")
     let tag = nextTag()
     let bytes = counts.count / size * MemoryLayout<Int>.stride
-    let exchanged = Exchange(counts)
+    let exchanged = CountsExchange.Memory(counts)
     func piece(_ buffer: Buffer, _ peer: Int) -> UnsafeMutableRawBufferPointer {
       UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[bytes * peer..<bytes * (peer + 1)])
     }
@@ -68,18 +77,26 @@ extension Communicator {
       let chunk = UnsafeRawBufferPointer(piece(exchanged.sent, target))
       messages.append(try sending(chunk, to: target, tag: tag, purpose))
     }
-    try finish(messages, owner: exchanged)
-    return exchanged.received.elements()
+    let request = Request(Messages(messages), owner: exchanged, of: endpoint)
+    return CountsExchange(request: request, memory: exchanged)
   }
 }
 
-/// The memory of an exchange of counts.
-private final class Exchange {
-  let sent: Buffer
-  let received: Buffer
+/// An all-to-all of integers.
+package struct CountsExchange {
+  final class Memory {
+    let sent: Buffer
+    let received: Buffer
 
-  init(_ counts: [Int]) {
-    sent = Buffer(counts)
-    received = Buffer(count: sent.bytes.count)
+    init(_ counts: [Int]) {
+      sent = Buffer(counts)
+      received = Buffer(count: sent.bytes.count)
+    }
   }
+
+  package let request: Request
+  fileprivate let memory: Memory
+
+  /// What the ranks have sent, by rank; once the request is complete.
+  package var arrived: [Int] { memory.received.elements() }
 }

@@ -10,6 +10,17 @@ package struct LaneRecord: Sendable {
     package let end: ContinuousClock.Instant
     /// Seconds of it in which nothing was computed, as it waited for messages of its own.
     package let exposed: Double
+    /// When its weight gradients were computed that it left for later, as far as that was after its end.
+    package fileprivate(set) var weights: [Range<ContinuousClock.Instant>] = []
+
+    /// Seconds in which it computed.
+    var busy: Double { seconds - exposed }
+    /// Seconds that it took, with what it left for later.
+    var seconds: Double {
+      weights.reduce((end - waited.upperBound) / .seconds(1)) {
+        $0 + ($1.upperBound - $1.lowerBound) / .seconds(1)
+      }
+    }
   }
 
   package let begin: ContinuousClock.Instant
@@ -24,11 +35,16 @@ package struct LaneRecord: Sendable {
     events.append(Event(action: action, waited: waited, end: end, exposed: exposed))
   }
 
+  /// Weight gradients of the last action.
+  mutating func addWeights(_ spans: [Range<ContinuousClock.Instant>]) {
+    guard !spans.isEmpty else { return }
+    precondition(!events.isEmpty, "weight gradients before the first action")
+    events[events.count - 1].weights += spans
+  }
+
   /// Seconds from the first action to the last.
   package var makespan: Double { (end - begin) / .seconds(1) }
 
   /// Seconds in which the rank computed.
-  package var busy: Double {
-    events.reduce(0) { $0 + ($1.end - $1.waited.upperBound) / .seconds(1) - $1.exposed }
-  }
+  package var busy: Double { events.reduce(0) { $0 + $1.busy } }
 }

@@ -23,7 +23,7 @@ package struct MeasuredCosts: Sendable {
         }
       let stage = placement.stage(at: Place(rank: rank, slot: cell.slot))
       let at = 2 * (stage * Kind.allCases.count + kind.rawValue)
-      sums[at] += (event.end - event.waited.upperBound) / .seconds(1)
+      sums[at] += event.seconds
       sums[at + 1] += 1
     }
   }

@@ -1,4 +1,4 @@
-internal import Autograd
+package import Autograd
 package import Model
 package import Pipeline
 package import Tensors
@@ -25,6 +25,8 @@ package final class ModelStages: StageWork {
   private let stages: [StageContents]
   private let objective: Objective
   private let start: Start
+  /// Where whole backward passes leave their weight gradients; nil: they compute them.
+  private let weights: WeightQueue?
   /// `[tokens, width]`
   private let shape: [Int]
   private var live: [Cell: Live] = [:]
@@ -38,11 +40,13 @@ package final class ModelStages: StageWork {
   /// - Parameters:
   ///   - stages: of this rank, by slot.
   ///   - tokens: of a micro-batch.
+  ///   - weights: what whole backward passes leave their weight gradients to; nil: they compute them.
   package init(
     _ model: DeepSeek, _ stages: [StageContents], _ objective: Objective, tokens: Int,
-    start: @escaping Start
+    leavingTo weights: WeightQueue?, start: @escaping Start
   ) {
     (self.model, self.stages, self.objective, self.start) = (model, stages, objective, start)
+    self.weights = weights
     shape = [tokens, model.configuration.hiddenSize]
   }
 
@@ -79,7 +83,14 @@ package final class ModelStages: StageWork {
       return (root, gradient)
     }
     entry.roots = []
-    entry.owed = entry.context.tape.backward(from: roots, deferring: deferring)
+    let tape = entry.context.tape
+    if deferring {
+      entry.owed = tape.inputGradients(from: roots)
+    } else if let weights {
+      tape.backward(from: roots, leavingTo: weights)
+    } else {
+      tape.backward(from: roots)
+    }
     let result = entry.input?.gradient
     precondition((result == nil) == (entry.input == nil), "\(cell): no gradient of its input")
     live[cell] = deferring ? entry : nil

@@ -43,13 +43,20 @@ package final class PipelineExecutor {
       let before = ContinuousClock.now
       let messages = placement.messages(receivedBy: action, on: rank)
       for message in messages { arrive(message) }
+      // Before activations of another micro-batch are added to theirs.
+      waiter.finishWeights()
+      record.addWeights(waiter.takeFilled())
       let start = ContinuousClock.now
       let exposed = pipeline.counters.exposedSeconds
       perform(action)
+      // What was computed within the action is in its time.
+      _ = waiter.takeFilled()
       record.add(
         action, waited: before..<start, end: .now, exposed: pipeline.counters.exposedSeconds - exposed)
     }
     waiter.finish(leaving, of: pipeline)
+    waiter.finishWeights()
+    record.addWeights(waiter.takeFilled())
     record.end = .now
     pipeline.isDoing("")
     return record

@@ -33,10 +33,11 @@ package final class RankRoute: ExpertRoute {
   private func addHop(_ indices: Tensor) {
     let (group, experts) = (path.groups[hops.count], expertsOfRank[hops.count])
     let itinerary = Itinerary(indices, ranks: group.size, expertsOfRank: experts)
-    let arriving = waiter.endingJob(group) { () throws(CommunicationError) in
-      try group.exchange(counts: itinerary.counts, purpose("row counts", .control))
+    let counts = waiter.endingJob(group) { () throws(CommunicationError) in
+      try group.startExchange(counts: itinerary.counts, purpose("row counts", .control))
     }
-    hops.append(Hop(itinerary, arriving: arriving, group))
+    waiter.finish([counts.request], of: group)
+    hops.append(Hop(itinerary, arriving: counts.arrived, group))
   }
 
   package var plan: RoutingPlan {

@@ -1,3 +1,4 @@
+package import Autograd
 package import Communication
 
 /// How a rank waits for messages in the middle of an operation, where no error can be passed on: one that cannot be
@@ -5,8 +6,13 @@ package import Communication
 package final class Waiter {
   /// What else this rank can compute meanwhile.
   private let strands: Strands?
+  private let weights: WeightQueue?
+  /// When weight gradients were computed instead of waiting, since this was last read.
+  private var filled: [Range<ContinuousClock.Instant>] = []
 
-  package init(_ strands: Strands? = nil) { self.strands = strands }
+  package init(_ strands: Strands? = nil, _ weights: WeightQueue? = nil) {
+    (self.strands, self.weights) = (strands, weights)
+  }
 
   /// Whether another strand computes while this one waits.
   var isBesideAnother: Bool { strands?.areTwo ?? false }
@@ -17,8 +23,32 @@ package final class Waiter {
     finish(requests, of: group)
   }
 
+  /// Computes weight gradients that were put off for as long as a request is not complete, then waits.
   func finish(_ requests: [Request], of group: Communicator) {
-    endingJob(group) { () throws(CommunicationError) in try waitAll(requests) }
+    endingJob(group) { () throws(CommunicationError) in
+      if let weights, !weights.isEmpty {
+        let start = ContinuousClock.now
+        for request in requests {
+          while try !request.isComplete(), weights.runNext() {}
+        }
+        filled.append(start..<ContinuousClock.now)
+      }
+      try waitAll(requests)
+    }
+  }
+
+  /// Computes all weight gradients that were put off.
+  package func finishWeights() {
+    guard let weights, !weights.isEmpty else { return }
+    let start = ContinuousClock.now
+    weights.runAll()
+    filled.append(start..<ContinuousClock.now)
+  }
+
+  /// When weight gradients were computed since this was last called.
+  func takeFilled() -> [Range<ContinuousClock.Instant>] {
+    defer { filled = [] }
+    return filled
   }
 
   package func endingJob<Result>(

@@ -85,9 +85,15 @@ private final class SharedLoop: @unchecked Sendable {
   private let next = Atomic<Int>(0)
   private let busy = Atomic<Int>(0)
   private let isRunning = Atomic<Bool>(false)
+  /// The driver sleeps until no worker is busy.
+  private let isAwaited = Atomic<Bool>(false)
+  private let over = NSCondition()
 
   /// How often a worker looks for the next loop before it sleeps: about 20 µs.
   private static let spins = 4000
+  /// How often the driver looks whether the last part is over before it sleeps: about 200 µs, as the parts of a loop
+  /// seldom end further apart.
+  private static let driverSpins = 40_000
 
   func run(count: Int, helpers: Int, _ body: (Int, Int) -> Void) {
     withoutActuallyEscaping(body) { body in
@@ -109,7 +115,17 @@ private final class SharedLoop: @unchecked Sendable {
     condition.broadcast()
     condition.unlock()
     work(thread: 0, count: count, body)
-    while busy.load(ordering: .acquiring) > 0 { sched_yield() }
+    awaitHelpers()
+  }
+
+  /// No `sched_yield`: it gives a whole time slice to whatever else computes on this core.
+  private func awaitHelpers() {
+    var spin = 0
+    while busy.load(ordering: .acquiring) > 0, spin < Self.driverSpins { spin += 1 }
+    guard spin == Self.driverSpins else { return }
+    isAwaited.store(true, ordering: .sequentiallyConsistent)
+    over.withLock { while busy.load(ordering: .sequentiallyConsistent) > 0 { over.wait() } }
+    isAwaited.store(false, ordering: .relaxed)
   }
 
   func serve(worker: Int) {
@@ -124,7 +140,12 @@ private final class SharedLoop: @unchecked Sendable {
       let (count, body) = (self.count, self.body)
       condition.unlock()
       if let body { work(thread: worker, count: count, body) }
-      busy.subtract(1, ordering: .releasing)
+      // Either the driver sees that this was the last, or it has said before that it sleeps.
+      if busy.subtract(1, ordering: .sequentiallyConsistent).newValue == 0,
+        isAwaited.load(ordering: .sequentiallyConsistent)
+      {
+        over.withLock { over.signal() }
+      }
     }
   }
 

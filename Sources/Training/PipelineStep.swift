@@ -18,7 +18,9 @@ extension StepRunner {
     let schedule = plan.schedule(microbatches: batches.count)
     let rank = ranks.grid.stage
     let tokens = batches.first.map { $0.sequences * $0.length } ?? 0
-    let stages = ModelStages(model, plan.layout.stages(of: rank), empty.objective, tokens: tokens) { cell in
+    let stages = ModelStages(
+      model, plan.layout.stages(of: rank), empty.objective, tokens: tokens, leavingTo: ranks.weights
+    ) { cell in
       let index = schedule.globalMicrobatch(of: cell, on: rank)
       let batch = batches[batches.index(batches.startIndex, offsetBy: index)]
       let context = context(batch, Tape(on: model.device), globalSequences, microBatch: index, monitor)
@@ -31,7 +33,10 @@ extension StepRunner {
     ).run()
     ranks.shards.reduceAll()
     var sums = gather(stages, schedule, empty, ranks)
-    sums.timeline = record.events.map { .init("\($0.action)", $0.waited.upperBound, $0.end) }
+    sums.timeline = record.events.flatMap { event in
+      [.init("\(event.action)", event.waited.upperBound, event.end)]
+        + event.weights.map { .init("W of \(event.action)", $0.lowerBound, $0.upperBound) }
+    }
     sums.pipeline = times(record, schedule, peakLive: stages.peakLive, ranks)
     return sums
   }

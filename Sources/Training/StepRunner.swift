@@ -114,17 +114,24 @@ package struct StepRunner {
       }
       if let strands = ranks?.strands, let backward = owed {
         strands.run(forward, beside: backward)
+        ranks?.waiter.finishWeights()
         sums.timeline.append(.init("F0.\(index)&B0.\(index - 1)", begin, .now))
       } else {
         forward()
         sums.timeline.append(.init("F0.\(index)", begin, .now))
       }
-      owed = { [device = model.device] in
-        context.tape.backward(from: roots.map { ($0, Tensor([1], [1 as Float], on: device)) })
+      owed = { [device = model.device, weights = ranks?.weights] in
+        let roots = roots.map { ($0, Tensor([1], [1 as Float], on: device)) }
+        if let weights {
+          context.tape.backward(from: roots, leavingTo: weights)
+        } else {
+          context.tape.backward(from: roots)
+        }
       }
       guard ranks?.strands == nil || index == batches.count - 1 else { continue }
       let end = ContinuousClock.now
       owed?()
+      ranks?.waiter.finishWeights()
       sums.timeline.append(.init("B0.\(index)", end, .now))
     }
     ranks?.shards.finishReductions()

@@ -13,6 +13,8 @@ package struct TrainingRanks {
   package let shards: ShardedParameters
   /// For a forward pass beside a backward pass; nil where nothing would be hidden by that, or nobody asked for it.
   package let strands: Strands?
+  /// Weight gradients that are computed while there is nothing else to do; nil where nobody asked for that.
+  let weights: WeightQueue?
   private let experts: Int
   private let path: ExchangePath
   private let rowLimit: Int?
@@ -27,8 +29,9 @@ package struct TrainingRanks {
     isTwoLevel: Bool, rowLimit: Int?
   ) {
     let strands = overlaps && grid.expert > 1 ? Strands() : nil
-    let waiter = Waiter(strands)
-    (self.strands, self.waiter) = (strands, waiter)
+    let weights = overlaps && (grid.expert > 1 || pipeline != nil) ? WeightQueue() : nil
+    let waiter = Waiter(strands, weights)
+    (self.strands, self.weights, self.waiter) = (strands, weights, waiter)
     self.rowLimit = rowLimit
     path =
       isTwoLevel
@@ -41,7 +44,8 @@ package struct TrainingRanks {
         try ReplicaGroups(grid, holders: plan.layout.holders(in: model.configuration))
       } ?? ReplicaGroups(grid, segments: model.segments.count)
     }
-    shards = ShardedParameters(model, groups, payload: gradients, waiter: waiter)
+    // It waits in the middle of weight gradients, where no others may begin.
+    shards = ShardedParameters(model, groups, payload: gradients, waiter: Waiter())
   }
 
   /// What the number of micro-batches of a step is a multiple of.

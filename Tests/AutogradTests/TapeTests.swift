@@ -80,7 +80,7 @@ struct TapeTests {
     let other = Variable(x.value)
     _ = graph.tape.apply(Linear.self, (other, graph.parameter("unused")))
     let dy = leaf("dy", [4, 2]).variable.value
-    let work = graph.tape.backward(from: [(output, dy)], deferring: true)
+    let work = graph.tape.inputGradients(from: [(output, dy)])
     #expect(work.count == 1)
     for item in work { item.run() }
     #expect(other.gradient == nil)

@@ -42,9 +42,12 @@ struct Float8ModelTests {
       recomputation: releasesNorms ? .norms : [])
     let objective = Objective(validLabels: batch.validLabels(depths: 1), multiTokenWeight: 0.3)
     let (roots, sums, _) = model.losses(batch, objective, context)
-    let owed = tape.backward(
-      from: roots.map { ($0, Tensor([1], [1 as Float], on: model.device)) }, deferring: defers)
-    for work in owed.reversed() { work.run() }
+    let gradient = Tensor([1], [1 as Float], on: model.device)
+    if defers {
+      for work in tape.inputGradients(from: roots.map { ($0, gradient) }).reversed() { work.run() }
+    } else {
+      tape.backward(from: roots.map { ($0, gradient) })
+    }
     let gradients = model.parameters.flatMap { parameter in
       parameter.parts.map { ($0.name, Array(parameter.gradient(of: $0).floats)) }
     }
