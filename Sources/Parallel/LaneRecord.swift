@@ -14,12 +14,11 @@ package struct LaneRecord: Sendable {
     package fileprivate(set) var weights: [Range<ContinuousClock.Instant>] = []
 
     /// Seconds in which it computed.
-    var busy: Double { seconds - exposed }
-    /// Seconds that it took, with what it left for later.
-    var seconds: Double {
-      weights.reduce((end - waited.upperBound) / .seconds(1)) {
-        $0 + ($1.upperBound - $1.lowerBound) / .seconds(1)
-      }
+    var busy: Double { seconds + secondsOfWeights - exposed }
+    /// Seconds that it took, without what it left for later.
+    var seconds: Double { (end - waited.upperBound) / .seconds(1) }
+    var secondsOfWeights: Double {
+      weights.reduce(0) { $0 + ($1.upperBound - $1.lowerBound) / .seconds(1) }
     }
   }
 

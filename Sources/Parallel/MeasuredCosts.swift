@@ -22,10 +22,19 @@ package struct MeasuredCosts: Sendable {
         case .overlapped(let ahead, _): (.overlapped, ahead)
         }
       let stage = placement.stage(at: Place(rank: rank, slot: cell.slot))
-      let at = 2 * (stage * Kind.allCases.count + kind.rawValue)
-      sums[at] += event.seconds
-      sums[at + 1] += 1
+      if kind == .backward, !event.weights.isEmpty {
+        add(event.seconds, .inputGradient, stage)
+        add(event.secondsOfWeights, .weightGradient, stage)
+      } else {
+        add(event.seconds + event.secondsOfWeights, kind, stage)
+      }
     }
+  }
+
+  private mutating func add(_ seconds: Double, _ kind: Kind, _ stage: Int) {
+    let at = 2 * (stage * Kind.allCases.count + kind.rawValue)
+    sums[at] += seconds
+    sums[at + 1] += 1
   }
 
   private func value(_ kind: Kind, _ stage: Int) -> (sum: Double, count: Double) {

@@ -33,6 +33,18 @@ package struct Schedule: Hashable, Sendable {
     (self.name, self.microbatches, self.placement, self.lanes) = (name, microbatches, placement, lanes)
   }
 
+  /// The same with each whole backward in two parts, one after the other: the gradient of the input leaves before the
+  /// weight gradients are computed.
+  package var withWeightGradientsApart: Schedule {
+    var schedule = self
+    schedule.lanes = lanes.map { lane in
+      lane.flatMap { action -> [Action] in
+        if case .backward(let cell) = action { [.inputGradient(cell), .weightGradient(cell)] } else { [action] }
+      }
+    }
+    return schedule
+  }
+
   /// P.
   package var ranks: Int { placement.ranks }
 

@@ -40,6 +40,24 @@ struct SimulatorTests {
     }
   }
 
+  /// The gradient of the input leaves before the weight gradients: only it is on the way back from rank to rank.
+  @Test(arguments: sizes)
+  func weightGradientsApartShortenTheWayBack(size: (Int, Int)) throws {
+    let costs = Costs(forward: 1, inputGradient: 2, weightGradient: 4)
+    let apart = try Sample("gpipe", size.0, size.1).schedule().withWeightGradientsApart.simulate(costs)
+    let (ranks, microbatches) = (Double(size.0), Double(size.1))
+    #expect(apart.makespan == (ranks - 1) * (1 + 2) + microbatches * (1 + 2 + 4))
+  }
+
+  @Test(arguments: Sample.all)
+  func weightGradientsApartAreNoFault(_ sample: Sample) throws {
+    let schedule = try sample.schedule()
+    let apart = schedule.withWeightGradientsApart
+    try apart.verify()
+    #expect(try apart.simulate().makespan <= schedule.simulate().makespan)
+    #expect(try apart.simulate().busy == schedule.simulate().busy)
+  }
+
   @Test(arguments: [2, 4, 6, 8, 16])
   func activationsAreAsPublished(ranks: Int) throws {
     let microbatches = 2 * ranks + 4
