@@ -13,8 +13,10 @@
 #   --env NAME              a variable for every rank; may be repeated (HADAL_* always go along)
 #   --program FILE          instead of hadal
 #   --allow-run-as-root     for containers without another user (or OMPI_ALLOW_RUN_AS_ROOT=1 and …_CONFIRM=1)
-#   --max-restarts K        start a job that failed again, K times at most: hadal goes on from its last good checkpoint.
+#   --max-restarts K        start a job that failed again, K times at most: hadal goes on from its last good checkpoint,
+#                           without hosts that no longer answer, on as many ranks as the configuration then allows.
 #                           Not after code 2 (wrong options or configuration) or a signal   default: 0
+#   --answer-within S       seconds that a host's remote shell has to answer before such a start   default: 10
 #   --dry-run               print the command, run nothing
 # A first SIGINT, SIGTERM, SIGHUP or SIGUSR1 to this script reaches every rank as SIGUSR1: hadal saves a checkpoint and
 # ends. A second SIGINT or SIGTERM ends the job at once. The exit code is the job's; 2 is for wrong options.
@@ -25,9 +27,10 @@ fail() {
   printf 'mpirun.sh: %s\n' "$@" >&2
   exit 2
 }
-say() { echo "mpirun.sh: $1" >&2; }
+say() { echo "mpirun.sh: $*" >&2; }
 
-ranks='' per_node='' hosts='' hostfile='' bind=auto oversubscribe=no network='' program='' as_root=no dry_run=no restarts=0
+ranks='' per_node='' hosts='' hostfile='' bind=auto oversubscribe=no network='' program='' as_root=no dry_run=no
+restarts=0 patience=10
 mca=() names=()
 
 # $3, the value of option $1, when the option has one after it; $2 words are left.
@@ -57,6 +60,7 @@ while [ $# -gt 0 ]; do
     --env) name=$(value "$1" $# "${2:-}"); names+=("$name"); shift ;;
     --program) program=$(value "$1" $# "${2:-}"); shift ;;
     --max-restarts) restarts=$(count "$1" $# "${2:-}"); shift ;;
+    --answer-within) patience=$(count "$1" $# "${2:-}"); shift ;;
     --allow-run-as-root) as_root=yes ;;
     --dry-run) dry_run=yes ;;
     -h | --help)
@@ -171,48 +175,55 @@ else
   # Ranks that are asked for without saying where go to all nodes alike.
   [ -z "$ranks" ] || [ -n "$per_node" ] || default=$(((ranks + nodes - 1) / nodes))
   [ -z "$per_node" ] || lines=$(awk '{ print $1 }' <<<"$lines")
-  read -r slots most nodes <<<"$(sum_slots "$default" <<<"$lines")"
+  lines=$(awk -v slots="$default" '{ print $1, ($2 == "" ? slots : $2) }' <<<"$lines")
+  read -r slots most nodes <<<"$(sum_slots 1 <<<"$lines")"
   ranks=${ranks:-$slots}
-  where=(--host "$(awk -v slots="$default" '{ print $1 ":" ($2 == "" ? slots : $2) }' <<<"$lines" | paste -sd,)")
+  where=(--host "$(tr ' ' : <<<"$lines" | paste -sd,)")
 fi
 [ "$ranks" -le "$slots" ] ||
   fail "$ranks ranks do not fit: $nodes node(s) have $slots slot(s) in all; raise slots or --ranks-per-node"
 
 # --- Cores: worker threads follow the cores that a rank is bound to, so that binding is all that is needed -----------
 
-threads=()
-case $bind in
-  auto)
-    share=$((cores / most))
-    if [ "$most" -eq "$domains" ]; then
-      placement=(--map-by ppr:1:numa --bind-to numa)
-      say "$ranks rank(s) on $nodes node(s), each bound to one NUMA domain of $((cores / domains)) core(s)"
-    elif [ "$share" -ge 1 ]; then
-      # Consecutive cores: a rank stays within a domain wherever the numbers allow it.
-      placement=(--map-by "slot:PE=$share" --bind-to core)
-      say "$ranks rank(s) on $nodes node(s), $most on a node with $domains NUMA domain(s): each bound to $share core(s)"
-      [ $((cores / domains % share)) -eq 0 ] || [ $((share % (cores / domains))) -eq 0 ] ||
-        say "some ranks reach over the border of a NUMA domain: $domains ranks a node, or a multiple, do not"
-      [ $((share * most)) -eq "$cores" ] || say "$((cores - share * most)) of $cores cores stay idle"
-    elif [ $oversubscribe = yes ]; then
-      placement=(--map-by slot --bind-to core:overload-allowed)
-      say "$ranks rank(s) on $nodes node(s), $most on a node with $cores core(s): ranks SHARE cores, one core a rank"
-    else
-      fail "$most ranks on a node that has $cores core(s) would share cores: fewer ranks, or --oversubscribe"
-    fi
-    ;;
-  none)
-    placement=(--map-by slot --bind-to none)
-    say "$ranks rank(s) on $nodes node(s), not bound by Open MPI"
-    # Unbound, every rank would start a worker for each core of the node.
-    if [ "$most" -gt 1 ] && [[ $(basename "$program") == hadal && ${1:-} =~ ^(train|verify)$ ]] &&
-      [[ " $* " != *training.threads=* ]]; then
-      threads=(--set "training.threads=$((cores / most > 1 ? cores / most : 1))")
-      say "${threads[1]}, as ranks are not bound"
-    fi
-    ;;
-  *) fail "--bind must be auto or none, not '$bind'" ;;
-esac
+arguments=("$@") placement=() threads=()
+place() {
+  local share
+  threads=()
+  case $bind in
+    auto)
+      share=$((cores / most))
+      if [ "$most" -eq "$domains" ]; then
+        placement=(--map-by ppr:1:numa --bind-to numa)
+        say "$ranks rank(s) on $nodes node(s), each bound to one NUMA domain of $((cores / domains)) core(s)"
+      elif [ "$share" -ge 1 ]; then
+        # Consecutive cores: a rank stays within a domain wherever the numbers allow it.
+        placement=(--map-by "slot:PE=$share" --bind-to core)
+        say "$ranks rank(s) on $nodes node(s), $most on a node with $domains NUMA domain(s):" \
+          "each bound to $share core(s)"
+        [ $((cores / domains % share)) -eq 0 ] || [ $((share % (cores / domains))) -eq 0 ] ||
+          say "some ranks reach over the border of a NUMA domain: $domains ranks a node, or a multiple, do not"
+        [ $((share * most)) -eq "$cores" ] || say "$((cores - share * most)) of $cores cores stay idle"
+      elif [ $oversubscribe = yes ]; then
+        placement=(--map-by slot --bind-to core:overload-allowed)
+        say "$ranks rank(s) on $nodes node(s), $most on a node with $cores core(s): ranks SHARE cores, one core a rank"
+      else
+        fail "$most ranks on a node that has $cores core(s) would share cores: fewer ranks, or --oversubscribe"
+      fi
+      ;;
+    none)
+      placement=(--map-by slot --bind-to none)
+      say "$ranks rank(s) on $nodes node(s), not bound by Open MPI"
+      # Unbound, every rank would start a worker for each core of the node.
+      if [ "$most" -gt 1 ] && [[ $(basename "$program") == hadal && ${arguments[0]-} =~ ^(train|verify)$ ]] &&
+        [[ " ${arguments[*]-} " != *training.threads=* ]]; then
+        threads=(--set "training.threads=$((cores / most > 1 ? cores / most : 1))")
+        say "${threads[1]}, as ranks are not bound"
+      fi
+      ;;
+    *) fail "--bind must be auto or none, not '$bind'" ;;
+  esac
+}
+place
 
 # --- Parameters of Open MPI ------------------------------------------------------------------------------------------
 
@@ -224,6 +235,13 @@ parameters=(--mca oob_tcp_if_exclude "$bridges" --mca btl_tcp_if_exclude "$bridg
 # A rank that waits spins; where ranks share cores it has to let the others run.
 [ $oversubscribe = no ] || parameters+=(--mca mpi_yield_when_idle 1)
 
+# A node that vanishes closes no connection, and mpirun would wait for it for minutes or for ever: after 20 s of silence
+# it asks four times, 5 s apart, and ends the job.
+for setting in time:20 intvl:5 probes:4; do
+  name=oob_tcp_keepalive_${setting%:*}
+  [[ " ${mca[*]-} " == *" $name "* ]] || parameters+=(--mca "$name" "${setting#*:}")
+done
+
 # Open MPI takes only its own variables to other nodes.
 for name in $(compgen -e | grep '^HADAL_' || true) ${names[0]+"${names[@]}"}; do
   [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || fail "--env wants the name of a variable, not '$name'"
@@ -231,15 +249,108 @@ for name in $(compgen -e | grep '^HADAL_' || true) ${names[0]+"${names[@]}"}; do
   parameters+=(-x "$name")
 done
 
-command=(mpirun -n "$ranks" ${where[0]+"${where[@]}"} "${placement[@]}" "${parameters[@]}" ${mca[0]+"${mca[@]}"})
-[ $as_root = no ] || command+=(--allow-run-as-root)
-# Said outright, a directory that a node does not have is an error; otherwise ranks there start in another one.
-command+=(--wdir "$PWD" "$program" "$@" ${threads[0]+"${threads[@]}"})
+command=()
+compose() {
+  command=(mpirun -n "$ranks" ${where[0]+"${where[@]}"} "${placement[@]}" "${parameters[@]}" ${mca[0]+"${mca[@]}"})
+  [ $as_root = no ] || command+=(--allow-run-as-root)
+  # Said outright, a directory that a node does not have is an error; otherwise ranks there start in another one.
+  command+=(--wdir "$PWD" "$program" ${arguments[0]+"${arguments[@]}"} ${threads[0]+"${threads[@]}"})
+}
+compose
 if [ $dry_run = yes ]; then
   printf '%q ' "${command[@]}" | sed 's/ $//'
   echo
   exit 0
 fi
+
+# --- Hosts that are gone ---------------------------------------------------------------------------------------------
+
+# The command of hadal among the words that are started, as others may stand before it: its program, then train or
+# verify and what follows. Empty for another program.
+hadal_command() {
+  local words=("$program" "$@") index
+  for ((index = 0; index + 1 < ${#words[@]}; index++)); do
+    if [[ $(basename -- "${words[index]}") == hadal && ${words[index + 1]} =~ ^(train|verify)$ ]]; then
+      hadal=("${words[@]:index}")
+      return
+    fi
+  done
+}
+hadal=()
+hadal_command "$@"
+
+# The most ranks, $1 at most, on which the configuration can run: hadal knows. Of another program, all.
+fitting() {
+  [ ${#hadal[@]} -gt 0 ] || { echo "$1" && return; }
+  local words=() word skip=no alike
+  for word in "${hadal[@]:2}"; do
+    case $skip$word in
+      no--resume) skip=yes ;;
+      no--resume=*) ;;
+      yes*) skip=no ;;
+      *) words+=("$word") ;;
+    esac
+  done
+  alike=$(awk '{ print $2 }' <<<"$lines" | sort -u)
+  [[ $alike =~ ^[0-9]+$ ]] || alike=''
+  "${hadal[0]}" plan "${words[@]}" --ranks "$1" ${alike:+--ranks-per-node "$alike"} --largest
+}
+
+# Whether a host can be started on, asked as mpirun will; this one need not be.
+answers() {
+  local self agent=${OMPI_MCA_plm_rsh_agent:-ssh} index
+  self=$(hostname)
+  case $1 in localhost | 127.0.0.1 | "$self" | "${self%%.*}") return 0 ;; esac
+  for ((index = 0; index < ${#mca[@]}; index += 3)); do
+    [ "${mca[index + 1]}" != plm_rsh_agent ] || agent=${mca[index + 2]}
+  done
+  # Of alternatives, as in "ssh : rsh", the first.
+  read -ra agent <<<"${agent%% : *}"
+  timeout -k 1 "$patience" "${agent[@]}" "$1" true </dev/null >/dev/null 2>&1
+}
+
+# Names of hosts, a line each, that do not answer; all are asked at once.
+silent() {
+  local names=() pids=() index name
+  while read -r name _; do
+    answers "$name" &
+    names+=("$name") pids+=($!)
+  done <<<"$all_lines"
+  for index in "${!pids[@]}"; do wait "${pids[index]}" || echo "${names[index]}"; done
+}
+
+# Before another start: leaves out the hosts that do not answer, and takes those that do again. Fails, with words, where
+# the configuration allows none of the numbers of ranks that are left.
+regroup() {
+  local lost least before=$ranks
+  # In an allocation only Slurm knows its nodes.
+  [ ${#where[@]} -gt 0 ] || return 0
+  lost=$(silent)
+  lines=$(awk -v lost="$lost" 'BEGIN { n = split(lost, l, "\n"); for (i = 1; i <= n; i++) gone[l[i]] = 1 }
+    !($1 in gone)' <<<"$all_lines")
+  lost=$(paste -sd, <<<"$lost" | sed 's/,/, /g')
+  if [ -z "$lines" ]; then
+    say "no host answers within $patience s ($lost): start the job again when they do," \
+      "it goes on from its last checkpoint"
+    return 1
+  fi
+  [ -z "$lost" ] || say "left out, as the remote shell gives no answer within $patience s: $lost"
+  read -r slots most nodes <<<"$(sum_slots 1 <<<"$lines")"
+  least=$((slots < all_ranks ? slots : all_ranks))
+  ranks=$least
+  if [ "$least" -lt "$all_ranks" ] && ! ranks=$(fitting "$least"); then
+    say "the configuration allows no number of ranks up to the $least that are left (hadal's reason is above):" \
+      "let it divide otherwise (parallel.data: auto, a smaller parallel.expert or parallel.pipeline)," \
+      "or start the job again when $lost is back; it goes on from its last checkpoint"
+    return 1
+  fi
+  where=(--host "$(tr ' ' : <<<"$lines" | paste -sd,)")
+  [ "$ranks" -eq "$before" ] ||
+    say "goes on with $ranks ranks instead of $before, on $(cut -d' ' -f1 <<<"$lines" | paste -sd,)"
+  place
+  compose
+}
+all_lines=$lines all_ranks=$ranks
 
 # --- Run -------------------------------------------------------------------------------------------------------------
 
@@ -262,23 +373,41 @@ for signal in INT TERM HUP USR1; do
   # shellcheck disable=SC2064  # the name of now
   trap "stop $signal" "$signal"
 done
+# mpirun waits for ever for the daemon of a node that has vanished after a rank has ended the job. Ranks of hadal end
+# together: when there were some on this host, and are none any more, it has a moment left.
+watch() {
+  local seen=no left=30
+  while [ $left -gt 0 ] && kill -0 "$1" 2>/dev/null; do
+    if pgrep -P "$1" >/dev/null; then seen=yes; elif [ $seen = yes ]; then left=$((left - 1)); fi
+    sleep 1
+  done
+  [ $left -gt 0 ] || { say "mpirun still waits for a node that has vanished: ended" && kill -KILL "$1" 2>/dev/null; }
+}
 for ((attempt = 0; ; attempt++)); do
   # The shell gives background jobs an empty input; "<&0" keeps the one that there is.
   setsid "${command[@]}" <&0 &
   job=$!
   # One that came before there was a job.
   [ "$signals" -eq 0 ] || kill -TERM "$job" 2>/dev/null || true
-  code=0
+  watcher=''
+  if [ ${#hadal[@]} -gt 0 ] && [ "$nodes" -gt 1 ] && command -v pgrep >/dev/null; then
+    watch "$job" &
+    watcher=$!
+  fi
   while :; do
     code=0
     wait "$job" || code=$?
     # A wait that a signal has ended is over before the job is.
     kill -0 "$job" 2>/dev/null || break
   done
+  [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || true
   [ "$code" -eq 0 ] || say "the job ended with code $code"
   # What was told to stop stops; what cannot be right is not tried again.
   if [ "$code" -eq 0 ] || [ "$code" -eq 2 ] || [ "$signals" -gt 0 ] || [ "$attempt" -ge "$restarts" ]; then
     exit "$code"
   fi
+  regroup || exit "$code"
+  # One that came while hosts were asked.
+  [ "$signals" -eq 0 ] || exit "$code"
   say "started again, $((attempt + 1)) of at most $restarts times"
 done
