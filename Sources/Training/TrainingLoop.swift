@@ -1,4 +1,5 @@
 internal import Autograd
+internal import Checkpoint
 internal import Communication
 internal import Foundation
 internal import Optimization
@@ -28,6 +29,27 @@ extension Trainer {
       recorder?.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
     }
     let (start, origin) = (state.step, lastSave.path)
+    do { try train(to: total, recorder, stop, &summary) } catch let error as ReportingError {
+      try rescue(recorder)
+      throw error
+    }
+    settle()
+    try finishSave(recorder)
+    if configuration.checkpoint.onExit, lastSave.step != state.step { try saveNow(recorder) }
+    // With on_failure: go_on the run has gone on without it, but has not ended well.
+    if let failedSave { throw failedSave }
+    summary.checkpoint = lastSave.path == origin ? nil : lastSave.path
+    if summary.stoppedBy == nil, state.step > start, configuration.evaluation.every != nil {
+      summary.evaluation = try evaluate(recorder)
+    }
+    summary.state = state
+    return summary
+  }
+
+  /// - Throws: as ``run(_:stop:)``.
+  private func train(
+    to total: Int, _ recorder: RunRecorder?, _ stop: borrowing StopSignal, _ summary: inout RunSummary
+  ) throws {
     while state.step < total {
       try pollSave(recorder)
       if let signal = agreed(stop.requested) {
@@ -38,29 +60,21 @@ extension Trainer {
       guard let metrics = try advance(recorder, monitor) else { continue }
       // Before anything is written: a checkpoint of this step must know what the next one is computed in.
       let health = monitor.map { watched($0, isSkipped: metrics.isSkipped) }
-      do {
-        try recorder?.record(metrics)
-        if let health { try recorder?.record(health) }
-      } catch {
-        // The checkpoints may be on another disk than the metrics: what has been trained is not lost. With several ranks
-        // the others know nothing of it, and end without a checkpoint.
-        if ranks == nil, state.step != lastSave.step { try saveNow(recorder) }
-        throw error
-      }
+      try recorder?.record(metrics)
+      if let health { try recorder?.record(health) }
       if isDue(configuration.evaluation.every), state.step < total {
         summary.evaluation = try evaluate(recorder)
       }
       if isDue(configuration.checkpoint.every) { try save(recorder) }
     }
-    settle()
+  }
+
+  /// Records cannot be written any more. The checkpoints may be on another disk than they: what has been trained is not
+  /// lost. With several ranks the others know nothing of it, and end without a checkpoint.
+  private func rescue(_ recorder: RunRecorder?) throws(CheckpointError) {
+    guard ranks == nil else { return }
     try finishSave(recorder)
-    if configuration.checkpoint.onExit, lastSave.step != state.step { try saveNow(recorder) }
-    summary.checkpoint = lastSave.path == origin ? nil : lastSave.path
-    if summary.stoppedBy == nil, state.step > start, configuration.evaluation.every != nil {
-      summary.evaluation = try evaluate(recorder)
-    }
-    summary.state = state
-    return summary
+    if state.step != lastSave.step { try saveNow(recorder) }
   }
 
   /// The signal that any rank was sent: all of them stop after the same step.
