@@ -14,8 +14,6 @@ package enum TrainingError: Error, CustomStringConvertible {
   /// The ranks are those on this node.
   case notEnoughMemory(
     parameters: Int, bytes: Int, holds: String, ranks: Int, available: Int, remedy: String?)
-  /// The copy that is written in the background does not fit beside what the run holds.
-  case noRoomForSnapshot(copy: Int, held: Int, ranks: Int, available: Int)
   /// Evaluation was asked for, and nothing was held out for it.
   case noValidation(path: String)
 
@@ -41,12 +39,6 @@ package enum TrainingError: Error, CustomStringConvertible {
         + (ranks > 1 ? " of the \(ranks) ranks on this node" : "") + ", before any "
         + "activation; this process may use \(ProgressText.memory(bytes: available)), which is the machine's memory "
         + "or the limit of its control group. Use a smaller model" + (remedy.map { ", or \($0)" } ?? "")
-    case .noRoomForSnapshot(let copy, let held, let ranks, let available):
-      "checkpoint.asynchronous copies \(ProgressText.memory(bytes: copy)) of state beside "
-        + "\(ProgressText.memory(bytes: held)) of weights, gradients and moments"
-        + (ranks > 1 ? ", on each of \(ranks) ranks of this machine" : "")
-        + "; this process may use \(ProgressText.memory(bytes: available)), which is the machine's memory or the limit "
-        + "of its control group. Set checkpoint.asynchronous to false, or use more ranks on other machines"
     case .noValidation(let path):
       "evaluation.every is set, but \(path) has no validation.tokens: nothing was held out; prepare it with "
         + "--held-out, or set evaluation.every to null"
