@@ -396,7 +396,8 @@ for ((attempt = 0; ; attempt++)); do
   fi
   while :; do
     code=0
-    wait "$job" || code=$?
+    # Bash would tell of one that was killed.
+    wait "$job" 2>/dev/null || code=$?
     # A wait that a signal has ended is over before the job is.
     kill -0 "$job" 2>/dev/null || break
   done
