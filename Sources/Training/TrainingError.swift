@@ -2,6 +2,8 @@
 package enum TrainingError: Error, CustomStringConvertible {
   /// The loss or a gradient is NaN or infinite, after as many such steps in a row as are tolerated.
   case nonFinite(NonFiniteCause, tolerated: Int)
+  /// The loss is a spike, after as many such steps in a row as are tolerated.
+  case lossSpike(LossSpike, tolerated: Int)
   /// The corpus has no whole row.
   case corpusTooSmall(path: String, tokens: Int, sequenceLength: Int)
   /// A prepared corpus lacks a file.
@@ -25,6 +27,11 @@ package enum TrainingError: Error, CustomStringConvertible {
           ? "" : "So it was \(tolerated) times in a row before: training.non_finite_limit. ")
         + "The run has stopped and nothing was updated; resume from the last checkpoint with a lower learning rate, "
         + "or look at the data of this step"
+    case .lossSpike(let spike, let tolerated):
+      "\(spike). "
+        + (tolerated == 0 ? "" : "So it was \(tolerated) times in a row before: training.loss_spike.limit. ")
+        + "The run has stopped and nothing was updated; resume from an earlier checkpoint with a lower learning rate, "
+        + "look at the data of this step, or raise training.loss_spike.deviations if such losses are to be expected"
     case .corpusTooSmall(let path, let tokens, let length):
       "\(path) has \(tokens) tokens, less than one row of training.sequence_length (\(length)) + 1; "
         + "use a shorter sequence or more text"

@@ -18,7 +18,7 @@ package struct RunSummary: Sendable {
 extension Trainer {
   /// Trains to the end of the run, or until a signal asks to stop.
   ///
-  /// - Throws: `TrainingError.nonFinite`, with nothing updated, where `training.non_finite` says so; `CheckpointError`
+  /// - Throws: `TrainingError.nonFinite` or `.lossSpike`, with nothing updated, where `training` says so; `CheckpointError`
   ///   when saving fails (earlier checkpoints are untouched), or reading back; `ReportingError`.
   /// - Parameter recorder: nil where another rank keeps the files of the run.
   package func run(_ recorder: RunRecorder?, stop: borrowing StopSignal) throws -> RunSummary {
@@ -90,33 +90,32 @@ extension Trainer {
 
   /// The next step, done or skipped; nil when the run was rolled back instead.
   private func advance(_ recorder: RunRecorder?, _ monitor: Float8Monitor?) throws -> StepMetrics? {
-    let section = configuration.training
     let origin = startTrace()
     let step = sumGradients(monitor)
     defer { if let origin { stopTrace(step, origin, recorder) } }
-    let action = state.nonFinite.action(
-      step: state.step + 1, isFinite: step.isFinite, policy: section.nonFinite, limit: section.nonFiniteLimit)
-    switch action {
-    case .update: return update(step)
+    let verdict = verdict(step)
+    switch verdict.action {
+    case .update:
+      if let spike = verdict.spike { recorder?.note("\(spike)") }
+      return update(step)
     case .skip:
       // Ranks look for it together, also those without a recorder.
-      let cause = cause(step)
-      recorder?.note("\(cause); the step is skipped")
+      let words = words(verdict, step)
+      recorder?.note("\(words); the step is skipped")
       return skip(step)
     case .rollBack:
       try finishSave(recorder)
-      let cause = cause(step)
-      let metrics = try rollBack(step)
+      let words = words(verdict, step)
+      let metrics = try rollBack(step, because: verdict)
       let skipped = metrics.skippedSamples
       recorder?.note(
-        "\(cause); rolled back to \(lastSave.path ?? "the initial weights"), samples \(skipped.lowerBound) to "
+        "\(words); rolled back to \(lastSave.path ?? "the initial weights"), samples \(skipped.lowerBound) to "
           + "\(skipped.upperBound - 1) are passed over")
       try recorder?.record(metrics)
       return nil
     case .stop:
       try finishSave(recorder)
-      let tolerated = section.nonFinite == .stop ? 0 : state.nonFinite.inARow
-      throw TrainingError.nonFinite(cause(step), tolerated: tolerated)
+      throw failure(verdict, step)
     }
   }
 
