@@ -10,6 +10,7 @@
 #   --share PERCENT|none  of one core, the most that a rank uses (a control group each): where ranks share cores,
 #                    one then waits as on a core of its own, and no other computes faster meanwhile   default: none
 #   --mca NAME VALUE   a parameter of Open MPI; may be repeated
+#   --max-restarts K   as launch/mpirun.sh has it                             default: 0
 #   --report         at the end, the bytes that each node has sent and received, on standard error
 # Each node is a namespace of its own for network, host name (node1 …), shared memory and mounts; links are veth pairs
 # to a bridge. All of it, the bridge too, lies in namespaces that only this run's processes hold: nothing of the
@@ -34,12 +35,16 @@ on_node() { # NODE COMMAND…
   exec nsenter --target "${CLUSTER_NODES[node - 1]}" --net --uts --ipc --mount -- env --chdir="$PWD" "$@"
 }
 
-# The remote shell of Open MPI: HOST, then words for a shell there.
+# The remote shell of Open MPI: HOST, then words for a shell there. It goes over no link, but only where there is one.
 if [ "${1:-}" = @agent ]; then
   shift
   read -ra CLUSTER_NODES <<<"$HADAL_CLUSTER_NODES"
   host=$1
   shift
+  nsenter --target 1 --net ip -oneline link show "port${host#node}" 2>/dev/null | grep -q LOWER_UP || {
+    echo "local-cluster.sh: $host cannot be reached: its link is gone" >&2
+    exit 255
+  }
   on_node "$host" sh -c "$*"
 fi
 
@@ -54,7 +59,7 @@ if [ "${1:-}" = @rank ]; then
   [ ${#mine[@]} -gt 0 ] || mine=("${cores[number % ${#cores[@]}]}")
   if [ "$HADAL_CLUSTER_SHARE" != none ]; then
     group=$HADAL_CLUSTER_GROUP/rank$number
-    mkdir "$group"
+    mkdir -p "$group"
     if [ -e "$group/cpu.max" ]; then
       echo "$((HADAL_CLUSTER_SHARE * 100)) 10000" >"$group/cpu.max"
     else
@@ -84,11 +89,11 @@ count=${1:-}
 [[ $count =~ ^[1-9][0-9]?$ ]] || fail "the first argument is the number of nodes, 1 to 99, not '$count' (see --help)"
 arguments=("$@")
 shift
-slots=1 rate=400mbit delay=none bind=cores share=none report=no
+slots=1 rate=400mbit delay=none bind=cores share=none report=no restarts=()
 mca=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --slots | --rate | --delay | --bind | --share) [ $# -ge 2 ] || fail "$1 needs a value" ;;
+    --slots | --rate | --delay | --bind | --share | --max-restarts) [ $# -ge 2 ] || fail "$1 needs a value" ;;
   esac
   case $1 in
     --slots) slots=$2; shift ;;
@@ -96,6 +101,7 @@ while [ $# -gt 0 ]; do
     --delay) delay=$2; shift ;;
     --bind) bind=$2; shift ;;
     --share) share=$2; shift ;;
+    --max-restarts) restarts=(--max-restarts "$2"); shift ;;
     --mca)
       [ $# -ge 3 ] || fail "--mca needs a name and a value"
       mca+=(--mca "$2" "$3"); shift 2
@@ -275,7 +281,8 @@ command=("$program")
 catch
 CLUSTER_NODES=("${nodes[@]}")
 (on_node node1 "$here/mpirun.sh" --allow-run-as-root --hosts "$names" --bind none --network 10.77.0.0/24 \
-  "${parameters[@]}" ${mca[0]+"${mca[@]}"} --program "${command[0]}" -- "${command[@]:1}" "$@") <&0 &
+  "${parameters[@]}" ${mca[0]+"${mca[@]}"} ${restarts[0]+"${restarts[@]}"} \
+  --program "${command[0]}" -- "${command[@]:1}" "$@") <&0 &
 job=$!
 [ "$signals" -eq 0 ] || kill -TERM "$job"
 follow

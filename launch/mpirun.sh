@@ -13,8 +13,10 @@
 #   --env NAME              a variable for every rank; may be repeated (HADAL_* always go along)
 #   --program FILE          instead of hadal
 #   --allow-run-as-root     for containers without another user (or OMPI_ALLOW_RUN_AS_ROOT=1 and …_CONFIRM=1)
-#   --max-restarts K        start a job that failed again, K times at most: hadal goes on from its last good checkpoint.
+#   --max-restarts K        start a job that failed again, K times at most: hadal goes on from its last good checkpoint,
+#                           without hosts that no longer answer, on as many ranks as the configuration then allows.
 #                           Not after code 2 (wrong options or configuration) or a signal   default: 0
+#   --answer-within S       seconds that a host's remote shell has to answer before such a start   default: 10
 #   --dry-run               print the command, run nothing
 # A first SIGINT, SIGTERM, SIGHUP or SIGUSR1 to this script reaches every rank as SIGUSR1: hadal saves a checkpoint and
 # ends. A second SIGINT or SIGTERM ends the job at once. The exit code is the job's; 2 is for wrong options.
@@ -25,9 +27,13 @@ fail() {
   printf 'mpirun.sh: %s\n' "$@" >&2
   exit 2
 }
-say() { echo "mpirun.sh: $1" >&2; }
+say() { echo "mpirun.sh: $*" >&2; }
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source-path=SCRIPTDIR source=hosts.sh
+source "$here/hosts.sh"
 
-ranks='' per_node='' hosts='' hostfile='' bind=auto oversubscribe=no network='' program='' as_root=no dry_run=no restarts=0
+ranks='' per_node='' hosts='' hostfile='' bind=auto oversubscribe=no network='' program='' as_root=no dry_run=no
+restarts=0 patience=10
 mca=() names=()
 
 # $3, the value of option $1, when the option has one after it; $2 words are left.
@@ -57,6 +63,7 @@ while [ $# -gt 0 ]; do
     --env) name=$(value "$1" $# "${2:-}"); names+=("$name"); shift ;;
     --program) program=$(value "$1" $# "${2:-}"); shift ;;
     --max-restarts) restarts=$(count "$1" $# "${2:-}"); shift ;;
+    --answer-within) patience=$(count "$1" $# "${2:-}"); shift ;;
     --allow-run-as-root) as_root=yes ;;
     --dry-run) dry_run=yes ;;
     -h | --help)
@@ -75,7 +82,6 @@ done
 
 # --- What runs -------------------------------------------------------------------------------------------------------
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -z "$program" ]; then
   [ $# -gt 0 ] || fail "what is to run? For instance: launch/mpirun.sh -n 2 train configs/quickstart.yaml"
   # In a package the program lies beside this script's directory, in a checkout where the build puts it.
@@ -127,27 +133,6 @@ read -r cores domains <<<"${HADAL_NODE_SHAPE:-$(shape)}"
 [[ "$cores $domains" =~ ^[1-9][0-9]*\ [1-9][0-9]*$ ]] ||
   fail "a node's shape must be two numbers, cores and NUMA domains, not '$cores $domains' (HADAL_NODE_SHAPE)"
 
-# Sum and maximum of slots, and nodes, of lines "NAME SLOTS"; $1 slots where none are given.
-sum_slots() {
-  awk -v slots="$1" '
-    { n = $2 == "" ? slots : $2; sum += n; if (n > most) most = n; nodes++ }
-    END { print sum + 0, most + 0, nodes + 0 }'
-}
-# Host file → lines "NAME SLOTS"; slots=0, or what is no number, is an error with file and line.
-read_hostfile() {
-  awk -v file="$1" '
-    { sub(/#.*/, "") }
-    NF == 0 { next }
-    {
-      slots = ""
-      for (field = 2; field <= NF; field++) if ($field ~ /^slots=/) slots = substr($field, 7)
-      if ($0 ~ /slots=/ && slots !~ /^[1-9][0-9]*$/) {
-        printf "mpirun.sh: %s:%d: slots must be a number from 1 on: %s\n", file, NR, $0 >"/dev/stderr"
-        exit 2
-      }
-      print $1, slots
-    }' "$1"
-}
 where=() lines=$(hostname)
 [ -z "$hosts" ] || [ -z "$hostfile" ] || fail "--hosts and --hostfile both say where: give one"
 if [ -n "$hostfile" ]; then
@@ -171,48 +156,55 @@ else
   # Ranks that are asked for without saying where go to all nodes alike.
   [ -z "$ranks" ] || [ -n "$per_node" ] || default=$(((ranks + nodes - 1) / nodes))
   [ -z "$per_node" ] || lines=$(awk '{ print $1 }' <<<"$lines")
-  read -r slots most nodes <<<"$(sum_slots "$default" <<<"$lines")"
+  lines=$(awk -v slots="$default" '{ print $1, ($2 == "" ? slots : $2) }' <<<"$lines")
+  read -r slots most nodes <<<"$(sum_slots 1 <<<"$lines")"
   ranks=${ranks:-$slots}
-  where=(--host "$(awk -v slots="$default" '{ print $1 ":" ($2 == "" ? slots : $2) }' <<<"$lines" | paste -sd,)")
+  where=(--host "$(tr ' ' : <<<"$lines" | paste -sd,)")
 fi
 [ "$ranks" -le "$slots" ] ||
   fail "$ranks ranks do not fit: $nodes node(s) have $slots slot(s) in all; raise slots or --ranks-per-node"
 
 # --- Cores: worker threads follow the cores that a rank is bound to, so that binding is all that is needed -----------
 
-threads=()
-case $bind in
-  auto)
-    share=$((cores / most))
-    if [ "$most" -eq "$domains" ]; then
-      placement=(--map-by ppr:1:numa --bind-to numa)
-      say "$ranks rank(s) on $nodes node(s), each bound to one NUMA domain of $((cores / domains)) core(s)"
-    elif [ "$share" -ge 1 ]; then
-      # Consecutive cores: a rank stays within a domain wherever the numbers allow it.
-      placement=(--map-by "slot:PE=$share" --bind-to core)
-      say "$ranks rank(s) on $nodes node(s), $most on a node with $domains NUMA domain(s): each bound to $share core(s)"
-      [ $((cores / domains % share)) -eq 0 ] || [ $((share % (cores / domains))) -eq 0 ] ||
-        say "some ranks reach over the border of a NUMA domain: $domains ranks a node, or a multiple, do not"
-      [ $((share * most)) -eq "$cores" ] || say "$((cores - share * most)) of $cores cores stay idle"
-    elif [ $oversubscribe = yes ]; then
-      placement=(--map-by slot --bind-to core:overload-allowed)
-      say "$ranks rank(s) on $nodes node(s), $most on a node with $cores core(s): ranks SHARE cores, one core a rank"
-    else
-      fail "$most ranks on a node that has $cores core(s) would share cores: fewer ranks, or --oversubscribe"
-    fi
-    ;;
-  none)
-    placement=(--map-by slot --bind-to none)
-    say "$ranks rank(s) on $nodes node(s), not bound by Open MPI"
-    # Unbound, every rank would start a worker for each core of the node.
-    if [ "$most" -gt 1 ] && [[ $(basename "$program") == hadal && ${1:-} =~ ^(train|verify)$ ]] &&
-      [[ " $* " != *training.threads=* ]]; then
-      threads=(--set "training.threads=$((cores / most > 1 ? cores / most : 1))")
-      say "${threads[1]}, as ranks are not bound"
-    fi
-    ;;
-  *) fail "--bind must be auto or none, not '$bind'" ;;
-esac
+arguments=("$@") placement=() threads=()
+place() {
+  local share
+  threads=()
+  case $bind in
+    auto)
+      share=$((cores / most))
+      if [ "$most" -eq "$domains" ]; then
+        placement=(--map-by ppr:1:numa --bind-to numa)
+        say "$ranks rank(s) on $nodes node(s), each bound to one NUMA domain of $((cores / domains)) core(s)"
+      elif [ "$share" -ge 1 ]; then
+        # Consecutive cores: a rank stays within a domain wherever the numbers allow it.
+        placement=(--map-by "slot:PE=$share" --bind-to core)
+        say "$ranks rank(s) on $nodes node(s), $most on a node with $domains NUMA domain(s):" \
+          "each bound to $share core(s)"
+        [ $((cores / domains % share)) -eq 0 ] || [ $((share % (cores / domains))) -eq 0 ] ||
+          say "some ranks reach over the border of a NUMA domain: $domains ranks a node, or a multiple, do not"
+        [ $((share * most)) -eq "$cores" ] || say "$((cores - share * most)) of $cores cores stay idle"
+      elif [ $oversubscribe = yes ]; then
+        placement=(--map-by slot --bind-to core:overload-allowed)
+        say "$ranks rank(s) on $nodes node(s), $most on a node with $cores core(s): ranks SHARE cores, one core a rank"
+      else
+        fail "$most ranks on a node that has $cores core(s) would share cores: fewer ranks, or --oversubscribe"
+      fi
+      ;;
+    none)
+      placement=(--map-by slot --bind-to none)
+      say "$ranks rank(s) on $nodes node(s), not bound by Open MPI"
+      # Unbound, every rank would start a worker for each core of the node.
+      if [ "$most" -gt 1 ] && [[ $(basename "$program") == hadal && ${arguments[0]-} =~ ^(train|verify)$ ]] &&
+        [[ " ${arguments[*]-} " != *training.threads=* ]]; then
+        threads=(--set "training.threads=$((cores / most > 1 ? cores / most : 1))")
+        say "${threads[1]}, as ranks are not bound"
+      fi
+      ;;
+    *) fail "--bind must be auto or none, not '$bind'" ;;
+  esac
+}
+place
 
 # --- Parameters of Open MPI ------------------------------------------------------------------------------------------
 
@@ -221,6 +213,13 @@ esac
 bridges=lo,docker0,virbr0
 parameters=(--mca oob_tcp_if_exclude "$bridges" --mca btl_tcp_if_exclude "$bridges")
 [ -z "$network" ] || parameters=(--mca oob_tcp_if_include "$network" --mca btl_tcp_if_include "$network")
+# A node that vanishes closes no connection, and mpirun would wait for it for minutes or for ever: after 20 s of silence
+# it asks four times, 5 s apart, and ends the job.
+for setting in time:20 intvl:5 probes:4; do
+  name=oob_tcp_keepalive_${setting%:*}
+  [[ " ${mca[*]-} " == *" $name "* ]] || parameters+=(--mca "$name" "${setting#*:}")
+done
+
 # Open MPI takes only its own variables to other nodes.
 for name in $(compgen -e | grep '^HADAL_' || true) ${names[0]+"${names[@]}"}; do
   [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || fail "--env wants the name of a variable, not '$name'"
@@ -228,15 +227,23 @@ for name in $(compgen -e | grep '^HADAL_' || true) ${names[0]+"${names[@]}"}; do
   parameters+=(-x "$name")
 done
 
-command=(mpirun -n "$ranks" ${where[0]+"${where[@]}"} "${placement[@]}" "${parameters[@]}" ${mca[0]+"${mca[@]}"})
-[ $as_root = no ] || command+=(--allow-run-as-root)
-# Said outright, a directory that a node does not have is an error; otherwise ranks there start in another one.
-command+=(--wdir "$PWD" "$program" "$@" ${threads[0]+"${threads[@]}"})
+command=()
+compose() {
+  command=(mpirun -n "$ranks" ${where[0]+"${where[@]}"} "${placement[@]}" "${parameters[@]}" ${mca[0]+"${mca[@]}"})
+  [ $as_root = no ] || command+=(--allow-run-as-root)
+  # Said outright, a directory that a node does not have is an error; otherwise ranks there start in another one.
+  command+=(--wdir "$PWD" "$program" ${arguments[0]+"${arguments[@]}"} ${threads[0]+"${threads[@]}"})
+}
+compose
 if [ $dry_run = yes ]; then
   printf '%q ' "${command[@]}" | sed 's/ $//'
   echo
   exit 0
 fi
+
+# For starts without hosts that are gone.
+all_lines=$lines all_ranks=$ranks hadal=()
+hadal_command "$@"
 
 # --- Run -------------------------------------------------------------------------------------------------------------
 
@@ -265,17 +272,26 @@ for ((attempt = 0; ; attempt++)); do
   job=$!
   # One that came before there was a job.
   [ "$signals" -eq 0 ] || kill -TERM "$job" 2>/dev/null || true
-  code=0
+  watcher=''
+  if [ ${#hadal[@]} -gt 0 ] && [ "$nodes" -gt 1 ] && command -v pgrep >/dev/null; then
+    watch "$job" &
+    watcher=$!
+  fi
   while :; do
     code=0
-    wait "$job" || code=$?
+    # Bash would tell of one that was killed.
+    wait "$job" 2>/dev/null || code=$?
     # A wait that a signal has ended is over before the job is.
     kill -0 "$job" 2>/dev/null || break
   done
+  [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || true
   [ "$code" -eq 0 ] || say "the job ended with code $code"
   # What was told to stop stops; what cannot be right is not tried again.
   if [ "$code" -eq 0 ] || [ "$code" -eq 2 ] || [ "$signals" -gt 0 ] || [ "$attempt" -ge "$restarts" ]; then
     exit "$code"
   fi
+  regroup || exit "$code"
+  # One that came while hosts were asked.
+  [ "$signals" -eq 0 ] || exit "$code"
   say "started again, $((attempt + 1)) of at most $restarts times"
 done

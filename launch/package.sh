@@ -39,7 +39,7 @@ rm -rf "$package"
 mkdir -p "$package/bin" "$package/launch"
 # Symbols stay, for the traces of a crash.
 strip --strip-debug -o "$package/bin/hadal" $binary
-cp launch/mpirun.sh launch/slurm.sbatch "$package/launch/"
+cp launch/mpirun.sh launch/hosts.sh launch/slurm.sbatch "$package/launch/"
 cp -r configs README.md "$package/"
 
 # --- What it needs at run time: from what the file says, not from where this machine has found it --------------------

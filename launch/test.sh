@@ -31,6 +31,9 @@ hadal=$(swift build -c release --show-bin-path)/hadal
 echo "== layouts of ranks, each against one rank"
 Tests/MPI/layouts.sh "$hadal"
 
+echo "== a node that vanishes (only as root)"
+Tests/MPI/lost_node.sh "$hadal"
+
 echo "== against transformers"
 python=.build/venv-oracle/bin/python
 # A fresh environment with the software that is compared with; the CPU build of PyTorch where the index has it.

@@ -42,7 +42,7 @@ package struct SavedCheckpoint: Sendable {
   /// Bytes of all its files.
   package let length: Int
   /// The steps that retention has removed.
-  package let discarded: [Int]
+  package internal(set) var discarded: [Int] = []
   /// Why something old could not be removed. The new checkpoint is none the worse for it.
-  package let leftovers: [CheckpointError]
+  package internal(set) var leftovers: [CheckpointError] = []
 }

@@ -2,7 +2,7 @@
 ///
 /// 1. Rank 0 begins; the others join, which shows that they see the same directory.
 /// 2. Every rank writes its file, down to the disk.
-/// 3. Once all have, rank 0 commits: manifest, rename, `latest`, retention. If any could not, rank 0 abandons.
+/// 3. Once all have, rank 0 commits: manifest, rename, `latest`, then retention. If any could not, rank 0 abandons.
 ///
 /// Until the rename in 3 nothing is there but a directory that no loader takes for a checkpoint, and every checkpoint
 /// that was there before can still be opened. Any thread may do a part.
@@ -86,16 +86,20 @@ package struct ShardedSave: Sendable {
     error.withSpace(needed: fileLength, in: store.directory)
   }
 
-  /// On rank 0, after all ranks have written: makes it a checkpoint.
+  /// On rank 0, after all ranks have written: makes it a checkpoint, and removes what is no longer kept.
   ///
   /// - Parameter digests: of the files, by rank.
   /// - Throws: `CheckpointError`, which says whether anything is left.
   package func commit(_ digests: [FileDigest]) throws(CheckpointError) -> SavedCheckpoint {
+    removeOld(after: try makeDurable(digests))
+  }
+
+  /// The first part of ``commit(_:)``: once this returns, a loss of power no longer matters.
+  package func makeDurable(_ digests: [FileDigest]) throws(CheckpointError) -> SavedCheckpoint {
     let length: Int
-    let replaces: Bool
     do throws(CheckpointError) {
       length = try complete(digests)
-      replaces = try publish()
+      try publish()
     } catch { throw abandoned(because: withSpace(error)) }
     do throws(CheckpointError) {
       try fileSystem.synchronizeDirectory(store.directory)
@@ -106,9 +110,14 @@ package struct ShardedSave: Sendable {
         "; step-\(step) itself is complete, but \"\(CheckpointStore.latestName)\" may not name it"
       throw error
     }
-    let (discarded, leftovers) = store.removeOld(saved: step, replaces: replaces)
-    return SavedCheckpoint(
-      path: store.path(step: step), length: length, discarded: discarded, leftovers: leftovers)
+    return SavedCheckpoint(path: store.path(step: step), length: length)
+  }
+
+  /// The second part of ``commit(_:)``.
+  package func removeOld(after saved: SavedCheckpoint) -> SavedCheckpoint {
+    var saved = saved
+    (saved.discarded, saved.leftovers) = store.removeOld(saved: step)
+    return saved
   }
 
   /// Writes the manifest. Returns the bytes of all files.
@@ -124,8 +133,8 @@ package struct ShardedSave: Sendable {
     return digests.reduce(text.count) { $0 + $1.length }
   }
 
-  /// Gives the partial directory its final name. Returns whether an older checkpoint had that name.
-  private func publish() throws(CheckpointError) -> Bool {
+  /// Gives the partial directory its final name.
+  private func publish() throws(CheckpointError) {
     let (final, aside) = (store.path(step: step), store.path(StepName(step, .replaced)))
     let replaces = exists(final)
     // A directory cannot be renamed over a full one. Until the second rename the loader takes the old one
@@ -137,7 +146,6 @@ package struct ShardedSave: Sendable {
       if replaces { try? fileSystem.rename(aside, to: final) }  // under either name it is found
       throw error
     }
-    return replaces
   }
 
   private func pointLatest() throws(CheckpointError) {

@@ -29,10 +29,11 @@ extension CheckpointStore {
   /// Removes the checkpoint that was replaced, and all but the newest `keep`.
   ///
   /// Directories without a usable manifest neither count nor go: they may be somebody's last hope.
-  func removeOld(saved: Int, replaces: Bool) -> (discarded: [Int], leftovers: [CheckpointError]) {
+  func removeOld(saved: Int) -> (discarded: [Int], leftovers: [CheckpointError]) {
     var discarded: [Int] = []
     do throws(CheckpointError) {
-      if replaces { try fileSystem.removeDirectoryAndFiles(path(StepName(saved, .replaced))) }
+      let replaced = path(StepName(saved, .replaced))
+      if exists(replaced) { try fileSystem.removeDirectoryAndFiles(replaced) }
       guard let keep else { return ([], []) }
       let older = try StoreContents(directory).newestFirst.filter { name in
         name.step != saved && (try? manifest(name)) != nil

@@ -39,7 +39,11 @@ package struct Schedule: Hashable, Sendable {
     var schedule = self
     schedule.lanes = lanes.map { lane in
       lane.flatMap { action -> [Action] in
-        if case .backward(let cell) = action { [.inputGradient(cell), .weightGradient(cell)] } else { [action] }
+        if case .backward(let cell) = action {
+          [.inputGradient(cell), .weightGradient(cell)]
+        } else {
+          [action]
+        }
       }
     }
     return schedule

@@ -1,33 +1,45 @@
 internal import Checkpoint
-internal import Foundation
-internal import Synchronization
-internal import Tensors
 
-/// A save whose file a thread of its own writes while the driver trains.
+/// A save whose disk work threads of their own do: this rank's file, then on rank 0 what makes it a checkpoint, then the
+/// removal of old ones.
 ///
-/// That thread knows nothing of other ranks: the drivers ask each other between steps whether all have written.
+/// The threads know nothing of other ranks: the drivers ask each other whether all are through with a stage. However
+/// long a disk takes, ranks answer each other meanwhile, so `communication.timeout` is no limit for disks.
 final class BackgroundSave {
+  private enum Stage {
+    case writing(DiskWork<Result<FileDigest, CheckpointError>>)
+    /// nil on the ranks but the first.
+    case committing(DiskWork<Result<SavedCheckpoint, CheckpointError>>?)
+    /// nil on the ranks but the first.
+    case removing(DiskWork<SavedCheckpoint>?)
+    case over
+  }
+
+  /// What has come about.
+  enum Event {
+    /// All files are on the disk.
+    case written
+    /// It is a checkpoint; nil on the ranks but the first.
+    case durable(SavedCheckpoint?)
+    /// What is no longer kept is removed; nil on the ranks but the first.
+    case over(SavedCheckpoint?)
+  }
+
   let step: Int
   private let ranked: RankedSave
-  private let writing: Writing
+  private var stage: Stage
   private let begin = ContinuousClock.now
+  let isHurried: Bool
 
-  /// Starts to write; `snapshot` must be left alone until the save is over.
-  init(_ ranked: RankedSave, _ snapshot: StateSnapshot) {
-    (self.ranked, step) = (ranked, ranked.save.information.step)
-    let writing = Writing()
-    self.writing = writing
+  /// Begins to write; what `elements` reads must be left alone until `.written`.
+  /// - Parameter isHurried: whether the driver only waits for it.
+  init(_ ranked: RankedSave, isHurried: Bool, _ elements: @escaping ShardedSave.Elements) {
+    (self.ranked, self.isHurried, step) = (ranked, isHurried, ranked.save.information.step)
     let save = ranked.save
-    let thread = Thread {
-      // The driver may be pinned to a processor, which its threads inherit.
-      ProcessorSet.lent.confine()
-      // A tenth of a processor's time where all are busy: what waits for the slowest thread of a loop hardly notices.
-      setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
-      writing.end(Result { () throws(CheckpointError) in try save.write(snapshot.write) })
-    }
-    thread.name = "hadal-checkpoint"
-    thread.stackSize = 8 << 20
-    thread.start()
+    // Only the thread reads it until the driver knows that it has ended.
+    nonisolated(unsafe) let elements = elements
+    stage = .writing(
+      DiskWork(isHurried: isHurried) { Result { () throws(CheckpointError) in try save.write(elements) } })
   }
 
   /// Bytes of this rank's file.
@@ -35,32 +47,49 @@ final class BackgroundSave {
 
   var seconds: Double { (ContinuousClock.now - begin) / .seconds(1) }
 
-  /// Whether no rank has anything left to write. Every rank calls this after the same step.
-  func isWrittenEverywhere() -> Bool { ranked.isWrittenEverywhere(writing.hasEnded) }
+  var isOver: Bool { if case .over = stage { true } else { false } }
 
-  /// Waits for the file of this rank and those of the others, and makes it a checkpoint. Every rank calls this.
-  ///
-  /// - Returns: nil on the ranks but the first.
-  /// - Throws: `CheckpointError`, the same on all ranks.
-  func finish() throws(CheckpointError) -> SavedCheckpoint? { try ranked.finish(writing.wait()) }
-}
-
-/// How the thread's part went, once it has.
-private final class Writing: Sendable {
-  private let outcome = Mutex<Result<FileDigest, CheckpointError>?>(nil)
-  private let ended = DispatchSemaphore(value: 0)
-
-  func end(_ result: Result<FileDigest, CheckpointError>) {
-    outcome.withLock { $0 = result }
-    ended.signal()
+  /// Whether this rank's part of the stage is.
+  private var hasEnded: Bool {
+    switch stage {
+    case .writing(let work): work.hasEnded
+    case .committing(let work): work?.hasEnded ?? true
+    case .removing(let work): work?.hasEnded ?? true
+    case .over: true
+    }
   }
 
-  var hasEnded: Bool { outcome.withLock { $0 != nil } }
+  /// Goes on to the next stage if all ranks are through with this one. Every rank calls this at the same time.
+  ///
+  /// - Parameter isPatient: whether to wait for the others, and for the own disk.
+  /// - Returns: nil while a rank is not.
+  /// - Throws: `CheckpointError`, the same on all ranks; the save is over then.
+  func advance(isPatient: Bool = false) throws(CheckpointError) -> Event? {
+    if isOver { return nil }
+    let agreement = ranked.agreement
+    if isPatient {
+      agreement.wait { hasEnded }
+    } else if !agreement.everywhere(hasEnded) {
+      return nil
+    }
+    let (stage, save) = (stage, ranked.save)
+    self.stage = .over
+    switch stage {
+    case .writing(let work):
+      let digests = try ranked.digests(work.wait())
+      self.stage = .committing(
+        onFirst { Result { () throws(CheckpointError) in try save.makeDurable(digests) } })
+      return .written
+    case .committing(let work):
+      let saved = try ranked.committed(work?.wait())
+      self.stage = .removing(saved.flatMap { saved in onFirst { save.removeOld(after: saved) } })
+      return .durable(saved)
+    case .removing(let work): return .over(work?.wait())
+    case .over: return nil
+    }
+  }
 
-  /// Once.
-  func wait() -> Result<FileDigest, CheckpointError> {
-    ended.wait()
-    guard let result = outcome.withLock({ $0 }) else { preconditionFailure("ended without an outcome") }
-    return result
+  private func onFirst<Value: Sendable>(_ body: @escaping @Sendable () -> Value) -> DiskWork<Value>? {
+    ranked.agreement.rank == 0 ? DiskWork(isHurried: isHurried, body) : nil
   }
 }

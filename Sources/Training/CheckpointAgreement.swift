@@ -1,10 +1,12 @@
 internal import Checkpoint
 internal import Communication
+internal import Glibc
 internal import Parallel
 
 /// Ranks that tell each other how their parts of a save or of an opening went, so that all go on or none.
 ///
-/// Every rank calls the same functions in the same order. A message that fails ends the job.
+/// Every rank calls the same functions in the same order. A message that fails ends the job; a disk may take its time,
+/// as the rank whose disk it is answers the others meanwhile.
 struct CheckpointAgreement {
   /// nil for one rank alone.
   let world: Communicator?
@@ -30,10 +32,35 @@ struct CheckpointAgreement {
   }
 
   /// What rank 0 comes to, on every rank; the others do not run `body`.
-  func first(_ body: () throws(CheckpointError) -> String) throws(CheckpointError) -> String {
-    guard let world else { return try body() }
-    let own = rank == 0 ? Result { () throws(CheckpointError) in try body() } : .success("")
+  func first(
+    _ body: @escaping @Sendable () throws(CheckpointError) -> String
+  ) throws(CheckpointError) -> String {
+    let isFirst = rank == 0
+    return try ofFirst(
+      answering { isFirst ? Result { () throws(CheckpointError) in try body() } : .success("") })
+  }
+
+  /// What rank 0 has come to, on every rank.
+  func ofFirst(_ own: Result<String, CheckpointError>) throws(CheckpointError) -> String {
+    guard let world else { return try own.get() }
     return try Self.outcome(texts(Self.text(own), world)[0]).get()
+  }
+
+  /// Does this rank's part of something on disks, and returns once all ranks have done theirs.
+  func answering<Value: Sendable>(_ part: @escaping @Sendable () -> Value) -> Value {
+    guard world != nil else { return part() }
+    let work = DiskWork(isHurried: true, part)
+    wait { work.hasEnded }
+    return work.wait()
+  }
+
+  /// Returns once it is so on every rank. They ask each other again and again: who answers is alive.
+  func wait(until isSo: () -> Bool) {
+    var pause: UInt32 = 100
+    while !everywhere(isSo()) {
+      usleep(pause)
+      pause = min(2 * pause, 10_000)
+    }
   }
 
   /// Whether it is so on every rank.
@@ -92,9 +119,10 @@ extension CheckpointAgreement {
   }
 
   func open(
-    _ body: (StoredCheckpoint.Hashing) throws(CheckpointError) -> StoredCheckpoint
+    _ body: @escaping @Sendable (StoredCheckpoint.Hashing) throws(CheckpointError) -> StoredCheckpoint
   ) throws(CheckpointError) -> StoredCheckpoint {
-    let own = Result { () throws(CheckpointError) in try body(.share(rank: rank, of: ranks)) }
+    let share = StoredCheckpoint.Hashing.share(rank: rank, of: ranks)
+    let own = answering { Opened(Result { () throws(CheckpointError) in try body(share) }) }.result
     let seen = try all(own.map { "step \($0.manifest.step) of \($0.path)" })
     let found = try own.get()
     guard let other = seen.firstIndex(where: { $0 != seen[0] }) else { return found }
@@ -110,7 +138,7 @@ extension CheckpointAgreement {
   func openNewestValid(of store: CheckpointStore) throws -> (
     checkpoint: StoredCheckpoint?, rejected: [CheckpointError]
   ) {
-    let steps = Result { () throws(CheckpointError) in try store.steps() }
+    let steps = answering { Result { () throws(CheckpointError) in try store.steps() } }
     let lists = try all(steps.map { $0.map(String.init).joined(separator: ", ") })
     if let other = lists.firstIndex(where: { $0 != lists[0] }) {
       let words = { (list: String) in list.isEmpty ? "none" : "steps \(list)" }
@@ -126,4 +154,12 @@ extension CheckpointAgreement {
     }
     return (nil, rejected)
   }
+}
+
+/// A checkpoint on its way from the thread that has opened it to the driver.
+///
+/// Unchecked: the thread ends with it.
+private struct Opened: @unchecked Sendable {
+  let result: Result<StoredCheckpoint, CheckpointError>
+  init(_ result: Result<StoredCheckpoint, CheckpointError>) { self.result = result }
 }

@@ -52,8 +52,12 @@ package struct MemoryCheck: Sendable {
     let neighbors = layout.nodes.indices.filter { layout.nodes[$0] == layout.nodes[rank] }
     ranks = neighbors.count
     let isPacked = configuration.training.packedWeights != .none
-    holds = "weights, gradients and moments" + (isPacked ? ", and packed weights" : "")
+    let isCopied = configuration.checkpoint.savesInBackground
+    holds =
+      "weights, gradients and moments" + (isPacked ? ", packed weights" : "")
+      + (isCopied ? ", and the copy that is saved in the background" : "")
     let remedies = [
+      isCopied ? "checkpoint.asynchronous: false" : nil,
       isPacked ? "training.packed_weights: none" : nil,
       configuration.optimizer.moments == .float32 ? "optimizer.moments: bfloat16" : nil,
       ranks > 1 ? "more nodes with fewer ranks on each" : nil,

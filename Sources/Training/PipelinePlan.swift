@@ -65,6 +65,24 @@ package struct PipelinePlan: Sendable {
     }
   }
 
+  /// The schedules of a file in a few words, the same for equal ones; nil where the schedule is generated.
+  var fingerprint: String? {
+    guard Schedule.isPath(name) else { return nil }
+    let texts = known.sorted { $0.key < $1.key }.map(\.value.fileText)
+    return "check sum \(String(CRC32C().checksum(texts.joined().utf8), radix: 16))"
+  }
+
+  /// What is wrong with the schedules that ranks have read; nil if they are equal.
+  /// - Parameters:
+  ///   - fingerprints: by rank.
+  ///   - hosts: by rank.
+  func fault(of fingerprints: [String], hosts: [String]) -> String? {
+    guard let other = fingerprints.firstIndex(where: { $0 != fingerprints[0] }) else { return nil }
+    return
+      "parallel.schedule: \(name) on rank \(other) (\(hosts[other]), \(fingerprints[other])) is another schedule than on "
+      + "rank 0 (\(hosts[0]), \(fingerprints[0])): name a file that all nodes share, or copy it to each"
+  }
+
   /// The schedule of a step.
   package func schedule(microbatches: Int) -> Schedule {
     if let schedule = known[microbatches] { return schedule }

@@ -3,9 +3,9 @@ internal import Checkpoint
 /// A save that all ranks have begun together, and that ends on all of them in the same way.
 struct RankedSave {
   let save: ShardedSave
-  private let agreement: CheckpointAgreement
+  let agreement: CheckpointAgreement
 
-  /// Begins. Every rank calls this and, after it has written, `finish`.
+  /// Begins. Every rank calls this, writes, and calls what follows.
   ///
   /// - Throws: `CheckpointError`, the same on all ranks: the directory cannot be made, or a rank does not see it.
   init(
@@ -17,45 +17,44 @@ struct RankedSave {
       try ShardedSave(store, information, plan, rank: agreement.rank)
     }
     _ = try agreement.all(own.map { _ in "" })
-    let save = try own.get()
+    let (save, isFirst) = (try own.get(), agreement.rank == 0)
     self.save = save
     do throws(CheckpointError) {
       let mark = try agreement.first { () throws(CheckpointError) in try save.begin() }
-      let joined = Result { () throws(CheckpointError) in
-        if agreement.rank > 0 { try save.join(mark) }
-        return ""
+      let joined = agreement.answering {
+        Result { () throws(CheckpointError) in
+          if !isFirst { try save.join(mark) }
+          return ""
+        }
       }
       _ = try agreement.all(joined)
     } catch { throw abandoned(because: error) }
   }
 
-  /// Writes this rank's file; what other ranks must know of it.
-  func write(_ elements: @escaping ShardedSave.Elements) -> Result<FileDigest, CheckpointError> {
-    Result { () throws(CheckpointError) in try save.write(elements) }
+  /// The files of all ranks, after each has written its own.
+  ///
+  /// - Throws: `CheckpointError`, the same on all ranks, if one could not.
+  func digests(_ own: Result<FileDigest, CheckpointError>) throws(CheckpointError) -> [FileDigest] {
+    do throws(CheckpointError) {
+      return try agreement.all(own.map { "\($0.length) \($0.sha256)" }).map(FileDigest.init(text:))
+    } catch { throw abandoned(because: error) }
   }
 
-  /// Whether no rank has anything left to write.
-  func isWrittenEverywhere(_ isWritten: Bool) -> Bool { agreement.everywhere(isWritten) }
-
-  /// Makes it a checkpoint if all ranks have written their files.
+  /// Whether rank 0 has made it a checkpoint.
   ///
+  /// - Parameter outcome: nil on the ranks but the first.
   /// - Returns: nil on the ranks but the first.
   /// - Throws: `CheckpointError`, the same on all ranks.
-  func finish(_ own: Result<FileDigest, CheckpointError>) throws(CheckpointError) -> SavedCheckpoint? {
-    let digests: [FileDigest]
-    do throws(CheckpointError) {
-      digests = try agreement.all(own.map { "\($0.length) \($0.sha256)" }).map(FileDigest.init(text:))
-    } catch { throw abandoned(because: error) }
-    var saved: SavedCheckpoint?
-    _ = try agreement.first { () throws(CheckpointError) in
-      saved = try save.commit(digests)
-      return ""
-    }
-    return saved
+  func committed(
+    _ outcome: Result<SavedCheckpoint, CheckpointError>?
+  ) throws(CheckpointError) -> SavedCheckpoint? {
+    _ = try agreement.ofFirst(outcome.map { $0.map { _ in "" } } ?? .success(""))
+    return try outcome?.get()
   }
 
   /// Removes what the ranks have written. Returns the error of rank 0, which knows what is left.
   private func abandoned(because cause: CheckpointError) -> CheckpointError {
+    let save = save
     let outcome = Result { () throws(CheckpointError) in
       try agreement.first { () throws(CheckpointError) in throw save.abandoned(because: cause) }
     }

@@ -44,8 +44,13 @@ package struct RunCheckpoint {
   package func save(
     _ state: RunState, configuration: String, to store: CheckpointStore
   ) throws(CheckpointError) -> SavedCheckpoint? {
-    let save = try begin(state, configuration: configuration, to: store)
-    return try save.finish(save.write(elements))
+    let save = BackgroundSave(
+      try begin(state, configuration: configuration, to: store), isHurried: true, elements)
+    var saved: SavedCheckpoint?
+    while let event = try save.advance(isPatient: true) {
+      if case .over(let checkpoint) = event { saved = checkpoint }
+    }
+    return saved
   }
 
   /// Plans a save, and makes its directory.

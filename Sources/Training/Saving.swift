@@ -21,8 +21,10 @@ extension Trainer {
   func saveNow(_ recorder: RunRecorder?) throws(CheckpointError) {
     try finishSave(recorder)
     settle()
-    let saved = try runCheckpoint.save(state, configuration: configuration.yaml(), to: store)
-    record(saved, step: state.step, recorder)
+    let checkpoint = runCheckpoint
+    let ranked = try checkpoint.begin(state, configuration: configuration.yaml(), to: store)
+    saving = BackgroundSave(ranked, isHurried: true, checkpoint.elements)
+    try followSave(isPatient: true, recorder)
   }
 
   /// Copies the state, and lets a thread write the copy.
@@ -34,36 +36,45 @@ extension Trainer {
     let copy = snapshot.flatMap { $0.byteCount == bytes ? $0 : nil } ?? StateSnapshot(byteCount: bytes)
     try copy.fill(ranked.save.plan.slices[ranked.save.rank], checkpoint.elements)
     snapshot = copy
-    let saving = BackgroundSave(ranked, copy)
+    let saving = BackgroundSave(ranked, isHurried: false, copy.write)
     self.saving = saving
     recorder?.note(
       "requested \(store.path(step: saving.step)) (\(ProgressText.memory(bytes: saving.length)) a rank, "
         + "written while training goes on)")
   }
 
-  /// Between two steps: makes a checkpoint of what has been written meanwhile.
+  /// Between two steps: goes on with the save that is under way, if there is one.
   func pollSave(_ recorder: RunRecorder?) throws(CheckpointError) {
-    if let saving, saving.isWrittenEverywhere() { try finishSave(recorder) }
+    try goingOn(recorder) { (recorder) throws(CheckpointError) in
+      try followSave(isPatient: false, recorder)
+    }
   }
 
   /// Waits for the save that is under way, if there is one.
   func finishSave(_ recorder: RunRecorder?) throws(CheckpointError) {
-    guard let saving else { return }
-    self.saving = nil
     try goingOn(recorder) { (recorder) throws(CheckpointError) in
-      record(try saving.finish(), step: saving.step, after: saving.seconds, recorder)
+      try followSave(isPatient: true, recorder)
     }
   }
 
-  private func record(
-    _ saved: SavedCheckpoint?, step: Int, after seconds: Double? = nil, _ recorder: RunRecorder?
-  ) {
-    lastSave = (store.path(step: step), step)
-    guard let saved else { return }
-    let size = ProgressText.memory(bytes: saved.length)
-    let wait = seconds.map { "; durable \(ProgressText.digits($0)) s after the request" } ?? ""
-    recorder?.note("saved \(saved.path) (\(size))\(wait)")
-    for leftover in saved.leftovers { recorder?.note("could not remove an old checkpoint: \(leftover)") }
+  private func followSave(isPatient: Bool, _ recorder: RunRecorder?) throws(CheckpointError) {
+    guard let saving else { return }
+    defer { if saving.isOver { self.saving = nil } }
+    while let event = try saving.advance(isPatient: isPatient) {
+      switch event {
+      case .written: break
+      case .durable(let saved):
+        (lastSave, failedSave) = ((store.path(step: saving.step), saving.step), nil)
+        guard let saved else { break }
+        let wait =
+          saving.isHurried ? "" : "; durable \(ProgressText.digits(saving.seconds)) s after the request"
+        recorder?.note("saved \(saved.path) (\(ProgressText.memory(bytes: saved.length)))\(wait)")
+      case .over(let saved):
+        for leftover in saved?.leftovers ?? [] {
+          recorder?.note("could not remove an old checkpoint: \(leftover)")
+        }
+      }
+    }
   }
 
   /// A save that fails is the end of a run, unless `checkpoint.on_failure` says otherwise.
@@ -71,6 +82,7 @@ extension Trainer {
     _ recorder: RunRecorder?, _ body: (RunRecorder?) throws(CheckpointError) -> Void
   ) throws(CheckpointError) {
     do throws(CheckpointError) { try body(recorder) } catch {
+      failedSave = error
       guard configuration.checkpoint.onFailure == .goOn else { throw error }
       recorder?.note("could not save: \(error); training goes on (checkpoint.on_failure: go_on)")
     }

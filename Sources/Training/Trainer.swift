@@ -40,6 +40,8 @@ package final class Trainer {
   var trace: TraceFile
   /// The save that a thread is writing.
   var saving: BackgroundSave?
+  /// Why the last save that was tried has failed; nil if it has not.
+  var failedSave: CheckpointError?
   /// The memory of the last copy that was written, for the next one.
   var snapshot: StateSnapshot?
   /// What a person should know about how the run began.
@@ -91,7 +93,6 @@ package final class Trainer {
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     trace = TraceFile(path: "\(configuration.runDirectory)/trace.json")
     schedule = configuration.learningRateSchedule(shares: ranks?.shares ?? 1)
-    try requireSnapshotFits()
     try begin(start)
   }
 

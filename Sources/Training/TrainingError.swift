@@ -2,6 +2,8 @@
 package enum TrainingError: Error, CustomStringConvertible {
   /// The loss or a gradient is NaN or infinite, after as many such steps in a row as are tolerated.
   case nonFinite(NonFiniteCause, tolerated: Int)
+  /// The loss is a spike, after as many such steps in a row as are tolerated.
+  case lossSpike(LossSpike, tolerated: Int)
   /// The corpus has no whole row.
   case corpusTooSmall(path: String, tokens: Int, sequenceLength: Int)
   /// A prepared corpus lacks a file.
@@ -14,8 +16,6 @@ package enum TrainingError: Error, CustomStringConvertible {
   /// The ranks are those on this node.
   case notEnoughMemory(
     parameters: Int, bytes: Int, holds: String, ranks: Int, available: Int, remedy: String?)
-  /// The copy that is written in the background does not fit beside what the run holds.
-  case noRoomForSnapshot(copy: Int, held: Int, ranks: Int, available: Int)
   /// Evaluation was asked for, and nothing was held out for it.
   case noValidation(path: String)
 
@@ -27,6 +27,11 @@ package enum TrainingError: Error, CustomStringConvertible {
           ? "" : "So it was \(tolerated) times in a row before: training.non_finite_limit. ")
         + "The run has stopped and nothing was updated; resume from the last checkpoint with a lower learning rate, "
         + "or look at the data of this step"
+    case .lossSpike(let spike, let tolerated):
+      "\(spike). "
+        + (tolerated == 0 ? "" : "So it was \(tolerated) times in a row before: training.loss_spike.limit. ")
+        + "The run has stopped and nothing was updated; resume from an earlier checkpoint with a lower learning rate, "
+        + "look at the data of this step, or raise training.loss_spike.deviations if such losses are to be expected"
     case .corpusTooSmall(let path, let tokens, let length):
       "\(path) has \(tokens) tokens, less than one row of training.sequence_length (\(length)) + 1; "
         + "use a shorter sequence or more text"
@@ -41,12 +46,6 @@ package enum TrainingError: Error, CustomStringConvertible {
         + (ranks > 1 ? " of the \(ranks) ranks on this node" : "") + ", before any "
         + "activation; this process may use \(ProgressText.memory(bytes: available)), which is the machine's memory "
         + "or the limit of its control group. Use a smaller model" + (remedy.map { ", or \($0)" } ?? "")
-    case .noRoomForSnapshot(let copy, let held, let ranks, let available):
-      "checkpoint.asynchronous copies \(ProgressText.memory(bytes: copy)) of state beside "
-        + "\(ProgressText.memory(bytes: held)) of weights, gradients and moments"
-        + (ranks > 1 ? ", on each of \(ranks) ranks of this machine" : "")
-        + "; this process may use \(ProgressText.memory(bytes: available)), which is the machine's memory or the limit "
-        + "of its control group. Set checkpoint.asynchronous to false, or use more ranks on other machines"
     case .noValidation(let path):
       "evaluation.every is set, but \(path) has no validation.tokens: nothing was held out; prepare it with "
         + "--held-out, or set evaluation.every to null"

@@ -1,4 +1,5 @@
 internal import Autograd
+internal import Checkpoint
 internal import Communication
 internal import Foundation
 internal import Optimization
@@ -17,7 +18,7 @@ package struct RunSummary: Sendable {
 extension Trainer {
   /// Trains to the end of the run, or until a signal asks to stop.
   ///
-  /// - Throws: `TrainingError.nonFinite`, with nothing updated, where `training.non_finite` says so; `CheckpointError`
+  /// - Throws: `TrainingError.nonFinite` or `.lossSpike`, with nothing updated, where `training` says so; `CheckpointError`
   ///   when saving fails (earlier checkpoints are untouched), or reading back; `ReportingError`.
   /// - Parameter recorder: nil where another rank keeps the files of the run.
   package func run(_ recorder: RunRecorder?, stop: borrowing StopSignal) throws -> RunSummary {
@@ -28,6 +29,27 @@ extension Trainer {
       recorder?.note("the run is complete: step \(state.step) of \(total); a greater training.steps goes on")
     }
     let (start, origin) = (state.step, lastSave.path)
+    do { try train(to: total, recorder, stop, &summary) } catch let error as ReportingError {
+      try rescue(recorder)
+      throw error
+    }
+    settle()
+    try finishSave(recorder)
+    if configuration.checkpoint.onExit, lastSave.step != state.step { try saveNow(recorder) }
+    // With on_failure: go_on the run has gone on without it, but has not ended well.
+    if let failedSave { throw failedSave }
+    summary.checkpoint = lastSave.path == origin ? nil : lastSave.path
+    if summary.stoppedBy == nil, state.step > start, configuration.evaluation.every != nil {
+      summary.evaluation = try evaluate(recorder)
+    }
+    summary.state = state
+    return summary
+  }
+
+  /// - Throws: as ``run(_:stop:)``.
+  private func train(
+    to total: Int, _ recorder: RunRecorder?, _ stop: borrowing StopSignal, _ summary: inout RunSummary
+  ) throws {
     while state.step < total {
       try pollSave(recorder)
       if let signal = agreed(stop.requested) {
@@ -38,29 +60,21 @@ extension Trainer {
       guard let metrics = try advance(recorder, monitor) else { continue }
       // Before anything is written: a checkpoint of this step must know what the next one is computed in.
       let health = monitor.map { watched($0, isSkipped: metrics.isSkipped) }
-      do {
-        try recorder?.record(metrics)
-        if let health { try recorder?.record(health) }
-      } catch {
-        // The checkpoints may be on another disk than the metrics: what has been trained is not lost. With several ranks
-        // the others know nothing of it, and end without a checkpoint.
-        if ranks == nil, state.step != lastSave.step { try saveNow(recorder) }
-        throw error
-      }
+      try recorder?.record(metrics)
+      if let health { try recorder?.record(health) }
       if isDue(configuration.evaluation.every), state.step < total {
         summary.evaluation = try evaluate(recorder)
       }
       if isDue(configuration.checkpoint.every) { try save(recorder) }
     }
-    settle()
+  }
+
+  /// Records cannot be written any more. The checkpoints may be on another disk than they: what has been trained is not
+  /// lost. With several ranks the others know nothing of it, and end without a checkpoint.
+  private func rescue(_ recorder: RunRecorder?) throws(CheckpointError) {
+    guard ranks == nil else { return }
     try finishSave(recorder)
-    if configuration.checkpoint.onExit, lastSave.step != state.step { try saveNow(recorder) }
-    summary.checkpoint = lastSave.path == origin ? nil : lastSave.path
-    if summary.stoppedBy == nil, state.step > start, configuration.evaluation.every != nil {
-      summary.evaluation = try evaluate(recorder)
-    }
-    summary.state = state
-    return summary
+    if state.step != lastSave.step { try saveNow(recorder) }
   }
 
   /// The signal that any rank was sent: all of them stop after the same step.
@@ -76,33 +90,32 @@ extension Trainer {
 
   /// The next step, done or skipped; nil when the run was rolled back instead.
   private func advance(_ recorder: RunRecorder?, _ monitor: Float8Monitor?) throws -> StepMetrics? {
-    let section = configuration.training
     let origin = startTrace()
     let step = sumGradients(monitor)
     defer { if let origin { stopTrace(step, origin, recorder) } }
-    let action = state.nonFinite.action(
-      step: state.step + 1, isFinite: step.isFinite, policy: section.nonFinite, limit: section.nonFiniteLimit)
-    switch action {
-    case .update: return update(step)
+    let verdict = verdict(step)
+    switch verdict.action {
+    case .update:
+      if let spike = verdict.spike { recorder?.note("\(spike)") }
+      return update(step)
     case .skip:
       // Ranks look for it together, also those without a recorder.
-      let cause = cause(step)
-      recorder?.note("\(cause); the step is skipped")
+      let words = words(verdict, step)
+      recorder?.note("\(words); the step is skipped")
       return skip(step)
     case .rollBack:
       try finishSave(recorder)
-      let cause = cause(step)
-      let metrics = try rollBack(step)
+      let words = words(verdict, step)
+      let metrics = try rollBack(step, because: verdict)
       let skipped = metrics.skippedSamples
       recorder?.note(
-        "\(cause); rolled back to \(lastSave.path ?? "the initial weights"), samples \(skipped.lowerBound) to "
+        "\(words); rolled back to \(lastSave.path ?? "the initial weights"), samples \(skipped.lowerBound) to "
           + "\(skipped.upperBound - 1) are passed over")
       try recorder?.record(metrics)
       return nil
     case .stop:
       try finishSave(recorder)
-      let tolerated = section.nonFinite == .stop ? 0 : state.nonFinite.inARow
-      throw TrainingError.nonFinite(cause(step), tolerated: tolerated)
+      throw failure(verdict, step)
     }
   }
 

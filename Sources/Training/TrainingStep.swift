@@ -95,8 +95,8 @@ extension Trainer {
   /// Takes everything back to the last checkpoint but the counts of bad steps and the position in the data.
   ///
   /// - Throws: `CheckpointError` when that checkpoint is missing or damaged by now.
-  func rollBack(_ step: SummedStep) throws -> RollBackMetrics {
-    let (failed, counts) = (state.step + 1, state.nonFinite)
+  func rollBack(_ step: SummedStep, because verdict: StepVerdict) throws -> RollBackMetrics {
+    let (failed, counts) = (state.step + 1, (state.nonFinite, state.lossSpikes))
     if let path = lastSave.path {
       state = try runCheckpoint.restore(
         CheckpointAgreement(world: ranks?.grid.world).open(.path(path), of: store))
@@ -105,9 +105,16 @@ extension Trainer {
       initialize()
     }
     let skipped = state.nextSample..<step.samples.upperBound
-    (state.nonFinite, state.nextSample) = (counts, skipped.upperBound)
+    (state.nonFinite, state.lossSpikes) = counts
+    state.nextSample = skipped.upperBound
     return RollBackMetrics(
-      step: state.step + 1, failedStep: failed, skippedSamples: skipped, nonFiniteSteps: counts.total)
+      step: state.step + 1, failedStep: failed, skippedSamples: skipped,
+      nonFiniteSteps: state.nonFinite.total, lossSpikes: lossSpikes, spike: verdict.spike)
+  }
+
+  /// Spikes so far; nil where nobody looks for them.
+  private var lossSpikes: Int? {
+    configuration.training.lossSpike.action == .off ? nil : state.lossSpikes.total
   }
 
   func rate(_ step: SummedStep) -> Double {
@@ -138,6 +145,7 @@ extension Trainer {
       layers: layerLoads(sums),
       traffic: step.traffic.flatMap { ranks?.traffic(since: $0) } ?? StepTraffic())
     metrics.pipeline = sums.pipeline
+    metrics.lossSpikes = lossSpikes
     metrics.fallenBackLayers = configuration.precision.fallsBack ? state.fallenBackLayers.count : nil
     return metrics
   }

@@ -52,6 +52,16 @@ struct PlanTests {
     #expect(try #require(prediction["flops"] as? Double) > 0 && prediction["bandwidth"] == nil)
   }
 
+  /// How many of the ranks that are left a run can go on with: 16 places of 64 ranks that share experts.
+  @Test func largestNumberOfRanksThatFits() throws {
+    for (ranks, largest) in [("2048", 2048), ("2047", 1024), ("1024", 1024)] {
+      #expect(try output(Self.v3 + ["--ranks", ranks, "--largest"]) == "\(largest)\n")
+    }
+    let outcome = try Workbench().run(Self.v3 + ["--ranks", "1023", "--largest"])
+    #expect(outcome.ending == .exit(2))
+    #expect(outcome.error.contains("but 1023 ranks were started"), "\(outcome.error)")
+  }
+
   @Test(arguments: [
     (["--ranks", "2047"], "pipeline (16) × parallel.data (127) is 2032, but 2047 ranks were started"),
     (["--ranks", "2047"], "parallel.expert (64) does not divide parallel.data (127)"),
@@ -61,6 +71,7 @@ struct PlanTests {
     (["--ranks", "2048", "--flops", "0"], "--flops 0.0: must be a number greater than 0"),
     (["--ranks", "2048", "--latency", "1"], "no effect without --flops"),
     (["--ranks", "2048", "--flops", "1", "--measure"], "give one of them"),
+    (["--ranks", "2048", "--largest", "--json"], "--largest prints one number"),
     (["--ranks", "2048", "--set", "model.vocab_size=auto"], "model.vocab_size: is auto"),
     (["--ranks", "2048", "--set", "parallel.stages=E|tL"], "parallel.stages"),
     (["--ranks", "2048", "--set", "parallel.nothing=1"], "unknown key"),

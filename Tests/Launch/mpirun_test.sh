@@ -71,6 +71,35 @@ expect 0 '^2$' grep -c run "$work/runs"
 expect 2 'ended with code 2' "${run[@]}" --max-restarts 2 --program sh -- -c "echo run >>$work/wrong; exit 2"
 expect 0 '^2$' grep -c run "$work/wrong"
 expect 2 'leave one of them out' "${dry[@]}" --max-restarts 1 train x.yaml --resume never
+# Hosts that do not answer are left out of the next start; hadal says how many ranks may be left.
+me=$(hostname)
+cat >"$work/shell" <<'EOF'
+#!/bin/sh
+[ "$1" != slow ] || sleep 30
+exit 1
+EOF
+mkdir "$work/fake"
+cat >"$work/fake/hadal" <<'EOF'
+#!/bin/sh
+if [ "$*" = 'plan c.yaml --set a=b --ranks 1 --ranks-per-node 1 --largest' ]; then
+  [ "$FITS" = yes ] && echo 1 || { echo 'refused, by hadal' >&2; exit 2; }
+fi
+EOF
+chmod +x "$work/shell" "$work/fake/hadal"
+lost=(launch/mpirun.sh "${as_root[@]}" --oversubscribe --max-restarts 1 --answer-within 1
+  --mca plm_rsh_agent "$work/shell" --hosts "$me:1,gone:1,slow:1")
+prints=(--program sh -- -c "echo \$OMPI_COMM_WORLD_SIZE ranks")
+expect 0 'left out, as the remote shell gives no answer within 1 s: gone, slow$' "${lost[@]}" "${prints[@]}"
+expect 0 "goes on with 1 ranks instead of 3, on $me\$" "${lost[@]}" "${prints[@]}"
+expect 0 '^1 ranks$' "${lost[@]}" "${prints[@]}"
+wanted=(--program "$work/fake/hadal" train c.yaml --set a=b --resume auto)
+expect 0 'goes on with 1 ranks instead of 3' env FITS=yes "${lost[@]}" "${wanted[@]}"
+expect 1 'refused, by hadal' env FITS=no "${lost[@]}" "${wanted[@]}"
+expect 1 'no number of ranks up to the 1 that are left' env FITS=no "${lost[@]}" "${wanted[@]}"
+expect 1 'no host answers within 1 s .gone.: start the job again' launch/mpirun.sh "${as_root[@]}" --max-restarts 1 \
+  --answer-within 1 --mca plm_rsh_agent "$work/shell" --hosts gone:1 --program true
+expect 0 'oob_tcp_keepalive_time 20 .*oob_tcp_keepalive_probes 4' "${dry[@]}"
+expect 0 'oob_tcp_keepalive_probes 4 --mca oob_tcp_keepalive_time 3' "${dry[@]}" --mca oob_tcp_keepalive_time 3
 "${run[@]}" --program "$work/waits" >"$work/job" 2>&1 &
 job=$!
 until_line 'rank 0' "$UP"

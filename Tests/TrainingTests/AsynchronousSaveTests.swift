@@ -1,36 +1,10 @@
 import Checkpoint
 import Communication
+import Data
 import Foundation
-import Synchronization
 import Testing
 
 @testable import Training
-
-/// A disk whose writes wait until it is opened, and then may fail.
-private final class GatedDisk: FileSystem {
-  private let disk = PosixFileSystem()
-  private let isOpen = Mutex(false)
-  private let code: Int32?
-  init(failing code: Int32? = nil) { self.code = code }
-
-  func open() { isOpen.withLock { $0 = true } }
-
-  func makeDirectory(_ path: String) throws(CheckpointError) { try disk.makeDirectory(path) }
-  func create(_ path: String) throws(CheckpointError) -> OpenFile { try disk.create(path) }
-  func write(_ bytes: UnsafeRawBufferPointer, to file: OpenFile) throws(CheckpointError) -> Int {
-    while file.path.hasSuffix(".safetensors"), !isOpen.withLock({ $0 }) { usleep(1000) }
-    if let code { throw CheckpointError(.system(code), path: file.path, "cannot write: as the test says") }
-    return try disk.write(bytes, to: file)
-  }
-  func synchronize(_ file: OpenFile) throws(CheckpointError) { try disk.synchronize(file) }
-  func close(_ file: OpenFile) throws(CheckpointError) { try disk.close(file) }
-  func rename(_ path: String, to newPath: String) throws(CheckpointError) {
-    try disk.rename(path, to: newPath)
-  }
-  func synchronizeDirectory(_ path: String) throws(CheckpointError) { try disk.synchronizeDirectory(path) }
-  func removeFile(_ path: String) throws(CheckpointError) { try disk.removeFile(path) }
-  func removeDirectory(_ path: String) throws(CheckpointError) { try disk.removeDirectory(path) }
-}
 
 /// `checkpoint.asynchronous`: what is written is the state between two steps, whenever it is written.
 struct AsynchronousSaveTests {
@@ -123,6 +97,51 @@ struct AsynchronousSaveTests {
     }
   }
 
+  /// Ranks answer each other while one waits for its disk: `communication.timeout` is none for disks.
+  @Test(arguments: [true, false])
+  func aDiskMayBeSlowerThanMessages(isAsynchronous: Bool) throws {
+    let disks = [GatedDisk(), GatedDisk()]
+    disks[0].open()
+    disks[1].open(after: 4)
+    let loopback = World.Loopback(ranks: 2, settings: World.Settings(timeout: 2))
+    let results = World.attempt(loopback) { world in
+      let communicator = world.communicator
+      let trainer = try trainer(
+        ["checkpoint={every: 1, asynchronous: \(isAsynchronous)}"], ranks: 2, world: communicator,
+        disk: disks[communicator.rank])
+      try trainer.save(nil)
+      try trainer.finishSave(nil)
+      return trainer.lastSave.path
+    }
+    for result in results { #expect(try result.get() == "\(store.directory)/step-0") }
+    #expect(try store.open().manifest.step == 0)
+  }
+
+  /// The new checkpoint is durable, and training goes on, while the old one is still being removed.
+  @Test func oldCheckpointsAreRemovedInTheBackground() throws {
+    let disks = [GatedDisk(.removals), GatedDisk(.removals)]
+    _ = try World.loopback(ranks: 2) { world in
+      let rank = world.communicator.rank
+      let trainer = try trainer(ranks: 2, world: world.communicator)
+      trainer.store = CheckpointStore(directory: store.directory, keep: 1, fileSystem: disks[rank])
+      for step in 1...2 {
+        _ = try trainer.step()
+        try trainer.save(nil)
+        if step == 1 { try trainer.finishSave(nil) }
+      }
+      while trainer.lastSave.step < 2 { try trainer.pollSave(nil) }
+      #expect(trainer.saving?.step == 2)
+      _ = try trainer.step()
+      try trainer.pollSave(nil)
+      #expect(trainer.saving?.step == 2, "the disk has not let go of the old one")
+      #expect(try store.open().manifest.step == 2)
+      disks[rank].open()
+      try trainer.finishSave(nil)
+    }
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: store.directory).sorted() == ["latest", "step-2"])
+  }
+
   /// A rank's thread that cannot write ends the run on all ranks, or none.
   @Test(arguments: ["stop", "go_on"])
   func aFailureInTheBackgroundReachesAllRanks(policy: String) throws {
@@ -149,20 +168,6 @@ struct AsynchronousSaveTests {
     }
     #expect(try store.steps() == [])
   }
-
-  @Test func aCopyThatDoesNotFitIsRefusedByName() throws {
-    let trainer = try trainer()
-    let copy = trainer.runCheckpoint.byteCount
-    try trainer.requireSnapshotFits(available: 1 << 40)
-    let error = try #require(throws: TrainingError.self) {
-      try trainer.requireSnapshotFits(available: 2 * copy)
-    }
-    #expect("\(error)".contains("Set checkpoint.asynchronous to false"), "\(error)")
-    let without = try self.trainer(["checkpoint={every: 1, asynchronous: false}"])
-    try without.requireSnapshotFits(available: 0)
-    let never = try self.trainer(["checkpoint={every: null}"])
-    try never.requireSnapshotFits(available: 0)
-  }
 }
 
 extension WholeRuns {
@@ -180,6 +185,60 @@ extension WholeRuns {
         #expect(same, "step \(step)")
       }
       try runs.expectSame("background", "foreground", step: 12)
+    }
+
+    /// A run whose last save has failed has not ended well, even where it went on and saves nothing at its end.
+    @Test(arguments: ["go_on", "stop"])
+    func aLastSaveThatFailsIsNotPassedOver(policy: String) throws {
+      let runs = try SmallRuns()
+      let settings = ["checkpoint={every: 4, on_exit: false, on_failure: \(policy)}"]
+      let trainer = try runs.trainer("a", settings)
+      let disk = GatedDisk(failing: ENOSPC)
+      disk.open()
+      trainer.store = CheckpointStore(directory: trainer.store.directory, fileSystem: disk)
+      let error = #expect(throws: CheckpointError.self) { try runs.run(trainer) }
+      #expect(error?.kind == .system(ENOSPC))
+      #expect((trainer.state.step == 12) == (policy == "go_on"), "\(trainer.state.step)")
+      // One that is followed by a good one is.
+      let other = try runs.trainer("b", settings)
+      other.failedSave = error
+      #expect(policy == "stop" ? true : try runs.run(other).step == 12)
+    }
+
+    /// Records cannot be written from some moment of an evaluation on: what is being saved, and what has been trained, is
+    /// kept.
+    @Test func whatIsBeingSavedSurvivesAFullDiskOfRecords() throws {
+      let (runs, file) = (try SmallRuns(), TemporaryFile())
+      var writer = try ShardWriter(path: file.path, vocabularySize: 1024, endOfText: 1)
+      let tokens = scrambledTokens(4000, below: 1024, from: 2, seed: 4)
+      try writer.append(document: tokens, textBytes: tokens.count)
+      _ = try writer.finish()
+      let settings = [
+        "data={train: [\(file.path)], validation: [\(file.path)]}", "evaluation={every: 2}",
+        "checkpoint.every=1",
+      ]
+      let trainer = try runs.trainer("a", settings)
+      let disk = GatedDisk()
+      trainer.store = CheckpointStore(directory: trainer.store.directory, fileSystem: disk)
+      let recorder = try RunRecorder(trainer)
+      let log = "\(trainer.configuration.runDirectory)/metrics.jsonl"
+      Thread.detachNewThread {
+        let text = { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+        while !text().contains("\"step\":2,") { usleep(100) }
+        let (files, own) = (FileManager.default, "/proc/self/fd")
+        for name in (try? files.contentsOfDirectory(atPath: own)) ?? [] {
+          let target = try? files.destinationOfSymbolicLink(atPath: "\(own)/\(name)")
+          guard let number = Int32(name), target == log else { continue }
+          let full = Glibc.open("/dev/full", O_WRONLY)
+          dup2(full, number)
+          close(full)
+        }
+        disk.open()
+      }
+      let error = #expect(throws: ReportingError.self) { _ = try trainer.run(recorder, stop: StopSignal()) }
+      #expect(error?.path == log)
+      let steps = try trainer.store.steps()
+      #expect(steps.contains(1) && steps[0] == trainer.state.step, "\(steps), \(trainer.state.step)")
     }
   }
 }

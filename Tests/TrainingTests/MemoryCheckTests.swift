@@ -42,6 +42,13 @@ import Testing
     return shape
   }
 
+  /// A run that is never saved in the background.
+  private static func run() -> RunConfiguration {
+    var run = RunConfiguration()
+    run.checkpoint.asynchronous = false
+    return run
+  }
+
   /// Norm gains and routers, of which there are no rounded copies.
   private static func float32(_ shape: ModelConfiguration, modules: Int) -> Int {
     let (d, layers) = (shape.hiddenSize, shape.numHiddenLayers + modules)
@@ -91,7 +98,7 @@ import Testing
     // A block of 128 × 128 has a scale; the latent's projection of 576 rows ends in half a block.
     let (uneven, tiles) = (layers * 576 * d, layers * 5 * d / 128)
     let codes = coded + 4 * ((coded - uneven) / (128 * 128) + tiles)
-    var run = RunConfiguration()
+    var run = Self.run()
     (run.precision.mode, run.optimizer.moments) = (.fp8, .bfloat16)
     let all = Float8Settings.GEMM.allCases
     for (fallBack, gemms, bytes) in [
@@ -104,12 +111,32 @@ import Testing
     }
   }
 
+  /// What is written while training goes on is there twice: masters, moments, router biases.
+  @Test func theCopyThatIsSavedCounts() throws {
+    let shape = Self.shape()
+    let count = ParameterCount(shape)
+    var run = Self.run()
+    (run.precision.mode, run.optimizer.moments) = (.float32, .bfloat16)
+    let bytes = 12 * count.total
+    try expect(training(shape, run), needs: bytes)
+    run.checkpoint.asynchronous = true
+    // The module has a router too.
+    let biases = count.routerBiases + shape.nRoutedExperts
+    try expect(training(shape, run), needs: bytes + 8 * count.total + 4 * biases)
+    let error = #expect(throws: TrainingError.self) { try training(shape, run).run(available: bytes) }
+    let text = error.map { "\($0)" } ?? ""
+    #expect(text.contains("the copy that is saved in the background"), "\(text)")
+    #expect(text.contains("checkpoint.asynchronous: false"), "\(text)")
+    run.checkpoint.every = nil
+    try expect(training(shape, run), needs: bytes)
+  }
+
   /// Packed weights take 4 bytes in each layout, but for the embedding, gains and routers, and are the first thing to do
   /// without.
   @Test func packedWeightsCount() throws {
     let shape = Self.shape()
     let count = ParameterCount(shape)
-    var run = RunConfiguration()
+    var run = Self.run()
     for (kept, layouts) in [(TrainingSection.PackedWeights.none, 0), (.forward, 1), (.both, 2)] {
       run.training.packedWeights = kept
       let packed = count.total - count.embedding - Self.float32(shape, modules: 1)
@@ -128,7 +155,7 @@ import Testing
   /// What the ranks of a node hold together: shares of experts and of moments, and every rank's copy of the rest.
   @Test func ranksOfANodeShareItsMemory() throws {
     let shape = Self.shape()
-    var run = RunConfiguration()
+    var run = Self.run()
     (run.precision.mode, run.optimizer.moments) = (.float32, .float32)
     (run.parallel.expert, run.parallel.data) = (4, 4)
     let count = ParameterCount(shape)
@@ -154,7 +181,7 @@ import Testing
     var shape = Self.shape()
     (shape.hiddenSize, shape.moeIntermediateSize, shape.nRoutedExperts) = (1 << 18, 1 << 18, 1024)
     let error = #expect(throws: TrainingError.self) {
-      try training(shape, RunConfiguration()).run(available: .max - 1)
+      try training(shape, Self.run()).run(available: .max - 1)
     }
     #expect(error.map { "\($0)" }?.contains("parameters needs") == true)
   }

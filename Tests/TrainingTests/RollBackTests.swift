@@ -138,7 +138,10 @@ extension WholeRuns {
       try runs.run(runs.trainer("a", ["training.steps=4"]))
       let trainer = try runs.trainer("a", rollBack)
       try FileManager.default.removeItem(atPath: runs.checkpoint("a", step: 4))
-      let error = #expect(throws: CheckpointError.self) { try trainer.rollBack(trainer.sumGradients()) }
+      let error = #expect(throws: CheckpointError.self) {
+        let step = trainer.sumGradients()
+        _ = try trainer.rollBack(step, because: trainer.verdict(step))
+      }
       #expect(error?.path.contains("a/checkpoints/step-4") == true)
     }
 

@@ -32,10 +32,13 @@ struct SmallRuns {
   func trainer(
     _ name: String, _ settings: [String] = [], resume: ResumeChoice = .auto
   ) throws -> Trainer {
-    let configuration = try RunConfiguration.parse(
+    try Trainer(configuration(name, settings), resume: resume)
+  }
+
+  func configuration(_ name: String, _ settings: [String] = []) throws -> RunConfiguration {
+    try RunConfiguration.parse(
       yaml: Self.yaml, source: "small.yaml",
       overrides: ["run.name=\(name)", "run.directory=\(directory.path)"] + settings)
-    return try Trainer(configuration, resume: resume)
   }
 
   /// A token that is read in a step's samples and in no others of the first `steps` steps.

@@ -15,6 +15,9 @@ package struct CheckpointSection: Sendable, Hashable {
 
   package init() {}
 
+  /// Whether a copy of the state is written while training goes on.
+  package var savesInBackground: Bool { asynchronous && every != nil }
+
   /// What becomes of a save that is due while one is being written.
   package enum WhenBusy: String, Sendable, CaseIterable { case wait, skip }
 

@@ -28,9 +28,10 @@ package struct TrainingSection: Sendable, Hashable {
   package var packedWeights = PackedWeights.none
   /// nil for as many as the machine has cores.
   package var threads: Int?
-  package var nonFinite = NonFinitePolicy.stop
+  package var nonFinite = BadStepPolicy.stop
   /// Steps in a row that are not finite and do not end the run.
   package var nonFiniteLimit = 10
+  package var lossSpike = LossSpikeSection()
 
   package init() {}
 
@@ -51,8 +52,8 @@ package struct TrainingSection: Sendable, Hashable {
     case none, forward, both
   }
 
-  /// What is done about a loss or gradient that is no number.
-  package enum NonFinitePolicy: String, Sendable, CaseIterable {
+  /// What is done about a step that must not become an update.
+  package enum BadStepPolicy: String, Sendable, CaseIterable {
     case stop, skip, rollBack = "roll_back"
   }
 
@@ -132,11 +133,14 @@ package struct TrainingSection: Sendable, Hashable {
       "threads", \.threads, ValueKind.integer(1...4096).optional("auto"),
       "worker threads; auto: one a core. The result does not depend on it"),
     .init(
-      "non_finite", \.nonFinite, .choice(NonFinitePolicy.self),
+      "non_finite", \.nonFinite, .choice(BadStepPolicy.self),
       "what to do about a loss or gradient that is no number: stop, skip the update, or roll back to the last "
         + "checkpoint and pass over the data since"),
     .init(
       "non_finite_limit", \.nonFiniteLimit, .integer(1...1_000_000), unit: "steps",
       "such steps in a row that skip or roll_back tolerates; one more stops the run"),
+    .init(
+      "loss_spike", \.lossSpike, .section(LossSpikeSection.schema),
+      "what a spike of the loss is, and what is done about it"),
   ]
 }

@@ -19,9 +19,11 @@ package struct ParameterAccount: Sendable {
     package var gradients = 0
     /// Of the owned elements.
     package var moments = 0
+    /// The copy of owned masters and moments, and of router biases, that is written while training goes on.
+    package var snapshot = 0
 
     package var weights: Int { masters + copies + packed }
-    package var total: Int { weights + gradients + moments }
+    package var total: Int { weights + gradients + moments + snapshot }
   }
 
   /// Ranks of the pipeline by segment, and the ranks that share each of their places.
@@ -34,6 +36,9 @@ package struct ParameterAccount: Sendable {
   private let packedLayouts: Int
   private let momentBytes: Int
   private let gradientBytes: Int
+  private let hasSnapshot: Bool
+  /// Of each layer with experts.
+  private let routerBiases: Int
 
   /// Of a model that is trained by ranks of this layout.
   package init(_ configuration: RunConfiguration, _ model: ModelConfiguration, _ layout: RankLayout) {
@@ -45,6 +50,8 @@ package struct ParameterAccount: Sendable {
     packedLayouts = configuration.training.packedWeights.layouts.count
     momentBytes = configuration.optimizer.moments == .float32 ? 4 : 2
     gradientBytes = configuration.parallel.gradients.payload == .float32 ? 4 : 2
+    hasSnapshot = configuration.checkpoint.savesInBackground
+    routerBiases = model.hasRouterBias ? model.nRoutedExperts : 0
   }
 
   /// Of a model that is only computed with, on one rank.
@@ -53,6 +60,7 @@ package struct ParameterAccount: Sendable {
     (compute, fallsBack) = (precision.mode.dtype, precision.fallsBack)
     (holders, data, expertData) = (segments.map { _ in [0] }, 1, 1)
     (packedLayouts, momentBytes, gradientBytes) = (0, 0, 0)
+    (hasSnapshot, routerBiases) = (false, 0)
   }
 
   /// The ranks that hold copies of a segment's parameters, and divide their update (ZeRO-1).
@@ -87,8 +95,11 @@ package struct ParameterAccount: Sendable {
     for ofExperts in [false, true] {
       let count = elements(segment, ofExperts: ofExperts)
       let replicas = replicas(segment: segment, ofExperts: ofExperts)
-      held.moments += 2 * momentBytes * ((count + replicas - 1) / replicas)
+      let owned = (count + replicas - 1) / replicas
+      held.moments += 2 * momentBytes * owned
+      if hasSnapshot { held.snapshot += (4 + 2 * momentBytes) * owned }
     }
+    if hasSnapshot, segments[segment].contains(where: \.isOfExperts) { held.snapshot += 4 * routerBiases }
   }
 
   /// A layer that leaves FP8 has numbers instead of its codes.

@@ -52,9 +52,15 @@ package struct RankLayout: Sendable {
 
   /// The communicators of the layout; nil for one rank alone. Every rank of the world calls this.
   ///
-  /// - Throws: `CommunicationError` when ranks do not come here in time or the library fails.
+  /// - Throws: `CommunicationError` when ranks do not come here in time or the library fails; `.grid`, the same on all of
+  ///   them, when they have read different schedules.
   func grid(_ world: Communicator?) throws(CommunicationError) -> ProcessGrid? {
     guard let world, world.size > 1 else { return nil }
+    if let plan, let own = plan.fingerprint {
+      let texts = try world.allGather(Array(own.utf8), Purpose("schedule", .control))
+      let fault = plan.fault(of: texts.map { String(decoding: $0, as: UTF8.self) }, hosts: world.hosts)
+      if let fault { throw .grid(faults: [fault]) }
+    }
     return try ProcessGrid(world: world, pipeline: pipeline, data: data, expert: expert)
   }
 

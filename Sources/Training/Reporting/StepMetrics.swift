@@ -23,8 +23,10 @@ package struct StepMetrics: MetricsRecord, Hashable {
   package var biasUpdateSpeed: Double?
   /// Steps of the whole run so far whose loss or gradient was not finite.
   package var nonFiniteSteps: Int
-  /// Whether this step is one of them, and made no update.
+  /// Whether this step made no update.
   package var isSkipped: Bool
+  /// Spikes of the loss in the whole run so far; nil where nobody looks for them.
+  package var lossSpikes: Int?
   /// Layers that were multiplied in bfloat16 instead of FP8; nil for a run in which none can be.
   package var fallenBackLayers: Int?
   /// Seconds from the first micro-batch to the end of the update.
@@ -93,6 +95,7 @@ package struct StepMetrics: MetricsRecord, Hashable {
     add("mtp_weight", mtpWeight)
     add("bias_update_speed", biasUpdateSpeed)
     fields.append(MetricField("non_finite_steps", .integer(nonFiniteSteps)))
+    if let lossSpikes { fields.append(MetricField("loss_spikes", .integer(lossSpikes))) }
     if isSkipped { fields.append(MetricField("skipped", .integer(1))) }
     if let fallenBackLayers { fields.append(MetricField("fp8_fallen_back", .integer(fallenBackLayers))) }
     fields.append(MetricField("peak_memory_bytes", .integer(peakMemoryBytes)))

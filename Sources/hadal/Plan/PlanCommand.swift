@@ -28,6 +28,8 @@ struct PlanCommand: ParsableCommand {
   var bandwidth: Double?
   @Option(help: "Seconds that a message travels.") var latency: Double?
   @Flag(help: "Print one JSON object.") var json = false
+  @Flag(help: "Print only the largest number of ranks, up to --ranks, on which the run fits.")
+  var largest = false
 
   /// As `parallel.data` has it.
   private static let mostRanks = 65_536
@@ -47,6 +49,9 @@ struct PlanCommand: ParsableCommand {
     if let latency, !(latency >= 0 && latency.isFinite) {
       throw ValidationError("--latency \(latency): must be a number that is not negative")
     }
+    if largest, json || measure || flops != nil {
+      throw ValidationError("--largest prints one number; leave out --json, --flops and --measure")
+    }
     if measure, flops != nil { throw ValidationError("--measure and --flops: give one of them") }
     if !measure, flops == nil, bandwidth != nil || latency != nil {
       throw ValidationError("--bandwidth and --latency have no effect without --flops or --measure")
@@ -56,8 +61,13 @@ struct PlanCommand: ParsableCommand {
   func run() throws {
     let configuration = try RunConfiguration.load(path: config, overrides: set)
     let nodes = (0..<ranks).map { $0 / (ranksPerNode ?? ranks) }
-    let plan = try RunPlan(
-      configuration, vocabulary: Self.vocabulary(configuration), nodes: nodes)
+    let vocabulary = try Self.vocabulary(configuration)
+    if largest {
+      let model = try configuration.model.resolved(tokenizerVocabSize: vocabulary)
+      let layout = try RankLayout.largest(configuration, model, nodes: nodes)
+      return Console.write("\(layout.ranks)\n".utf8)
+    }
+    let plan = try RunPlan(configuration, vocabulary: vocabulary, nodes: nodes)
     let machine = try speed(configuration).map {
       PlannedMachine(
         speed: $0, link: Link(latency: latency ?? 0, bandwidth: bandwidth ?? .infinity))

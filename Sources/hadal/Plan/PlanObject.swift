@@ -98,7 +98,8 @@ struct PlanObject: Encodable {
       parameters: held.parameters, liveMicrobatches: rank.live,
       memory: [
         "masters": held.masters, "copies": held.copies, "packed": held.packed, "gradients": held.gradients,
-        "moments": held.moments, "activations": rank.activations, "most_activations": rank.mostActivations,
+        "moments": held.moments, "snapshot": held.snapshot, "activations": rank.activations,
+        "most_activations": rank.mostActivations,
         "exchange_buffers": rank.exchangeBuffers, "gradient_buffers": rank.gradientBuffers,
         "message_buffers": rank.messageBuffers, "sum": rank.bytes, "most": rank.mostBytes,
       ],

@@ -79,14 +79,14 @@ struct PlanReport {
     var table = TextTable(
       words: ["place"],
       numbers: [
-        "masters", "copies", "packed", "gradients", "moments", "activations", "buffers", "sum",
+        "masters", "copies", "packed", "gradients", "moments", "snapshot", "activations", "buffers", "sum",
         "activations*", "sum*",
       ])
     for rank in ranks {
       let held = rank.held
       let bytes = [
-        held.masters, held.copies, held.packed, held.gradients, held.moments, rank.activations, rank.buffers,
-        rank.bytes, rank.mostActivations, rank.mostBytes,
+        held.masters, held.copies, held.packed, held.gradients, held.moments, held.snapshot,
+        rank.activations, rank.buffers, rank.bytes, rank.mostActivations, rank.mostBytes,
       ]
       table.add(["\(rank.rank)"] + bytes.map { Double($0).memory })
     }

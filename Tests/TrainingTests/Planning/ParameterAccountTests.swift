@@ -57,7 +57,7 @@ import Testing
   func ranksHoldWhatIsCounted(ranks: Int, section: String) throws {
     let run = try RankRuns.configuration([
       "parallel=\(section)", "model.num_hidden_layers=7", "training.global_batch_size=16",
-      "precision.mode=bfloat16",
+      "precision.mode=bfloat16", "checkpoint.every=5",
     ])
     let held = try World.loopback(ranks: ranks) { world in
       let trainer = try Trainer(run, resume: .apart, world: world.communicator)
@@ -67,6 +67,7 @@ import Testing
         parameters.reduce(0) { $0 + ($1.roundedCopy?.byteCount ?? 0) },
         parameters.reduce(0) { $0 + $1.gradient.byteCount },
         trainer.optimizer.moments.reduce(0) { $0 + $1.tensor.byteCount }, parameters.count,
+        trainer.runCheckpoint.byteCount,
       ]
     }
     let plan = try RunPlan(run, nodes: Array(repeating: 0, count: ranks))
@@ -75,6 +76,9 @@ import Testing
       let counted = [account.masters, account.copies, account.gradients]
       #expect(counted == Array(found.prefix(3)), "rank \(rank)")
       #expect(abs(account.moments - found[3]) <= found[4] * 2 * 2 * 64, "rank \(rank): \(account.moments)")
+      #expect(
+        abs(account.snapshot - found[5]) <= found[4] * 4 * 2 * 64, "rank \(rank): \(account.snapshot)")
+      #expect(account.total == counted.reduce(account.moments + account.snapshot, +))
     }
   }
 }
