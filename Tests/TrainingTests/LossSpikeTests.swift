@@ -1,3 +1,4 @@
+import Checkpoint
 import Communication
 import Data
 import Foundation
@@ -135,6 +136,16 @@ extension WholeRuns {
       // Sums of another order round otherwise, and steps make more of it.
       #expect(abs(states[0].lossLevel.mean - alone.lossLevel.mean) < 1e-2 * alone.lossLevel.mean)
       #expect(try rollBacks("ranks") == rollBacks("alone"))
+    }
+
+    @Test func numbersThatCannotBeAreRefused() throws {
+      let trainer = try runs.trainer("a")
+      for (losses, variance) in [(-1, 1.0), (3, -1.0)] {
+        (trainer.state.lossLevel.losses, trainer.state.lossLevel.variance) = (losses, variance)
+        _ = try trainer.runCheckpoint.save(trainer.state, configuration: "", to: trainer.store)
+        let error = #expect(throws: CheckpointError.self) { try runs.trainer("a") }
+        #expect(error?.kind == .malformed && error?.message.contains("loss_spike.") == true)
+      }
     }
 
     @Test func aSectionWithoutActionIsRefused() throws {
