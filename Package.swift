@@ -81,7 +81,7 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(
       name: "mpi-checks", dependencies: ["Communication", "CommunicationChecks"], path: "Tests/MPI",
-      exclude: ["run.sh", "layouts.sh", "lost_node.sh", "layouts.yaml"],
+      exclude: ["run.sh", "layouts.sh", "exchange.sh", "lost_node.sh", "layouts.yaml"],
       swiftSettings: strict),
     tests("NumericsTests", ["Numerics", "Checkpoint", "OracleSupport"]),
     tests("CommandLineTests", ["hadal", "Checkpoint", "Model", "Tensors"]),

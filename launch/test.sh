@@ -31,6 +31,9 @@ hadal=$(swift build -c release --show-bin-path)/hadal
 echo "== layouts of ranks, each against one rank"
 Tests/MPI/layouts.sh "$hadal"
 
+echo "== bytes of the exchange between nodes (only as root)"
+Tests/MPI/exchange.sh "$hadal"
+
 echo "== a node that vanishes (only as root)"
 Tests/MPI/lost_node.sh "$hadal"
 

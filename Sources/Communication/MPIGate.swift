@@ -13,6 +13,7 @@ final class MPIGate: @unchecked Sendable {
   private let alarmText: UnsafeMutablePointer<Int32>
   /// Chunks that are under way.
   private var chunks = 0
+  private var changes = 0
   private var isClosed = false
 
   /// MPI must have been started.
@@ -35,12 +36,17 @@ final class MPIGate: @unchecked Sendable {
     return try body()
   }
 
-  func addChunks(_ count: Int) { chunks += count }
+  /// Inside of `enter`.
+  func addChunks(_ count: Int) {
+    chunks += count
+    changes += 1
+  }
 
-  var isBusy: Bool {
+  /// Chunks that are under way, and how often their number has changed.
+  var state: (chunks: Int, changes: Int) {
     pthread_mutex_lock(lock)
     defer { pthread_mutex_unlock(lock) }
-    return chunks > 0
+    return (chunks, changes)
   }
 
   /// Lets the library move what can be moved. Returns a rank that has given up.

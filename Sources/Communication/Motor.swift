@@ -15,7 +15,11 @@ final class Motor: Sendable {
   /// How often it looks for an alarm while no chunk is under way, in seconds.
   private static let calm = 0.1
 
-  /// - Parameter interval: seconds between two turns while chunks are under way; nil: only listens for alarms.
+  /// The longest pause while chunks are under way, in intervals. What has been under way for long are long transfers,
+  /// which sockets feed meanwhile; and threads that wake too often take the processor from those that compute.
+  private static let slowest = 10.0
+
+  /// - Parameter interval: seconds between two turns when chunks have begun or ended; nil: only listens for alarms.
   init(gate: MPIGate, board: WaitBoard, interval: Double?) {
     (self.gate, self.board, self.interval) = (gate, board, interval)
     let thread = Thread { [self] in run() }
@@ -37,6 +41,7 @@ final class Motor: Sendable {
   }
 
   private func run() {
+    var (seen, pace) = (0, 0.0)
     while !isStopped.load(ordering: .sequentiallyConsistent) {
       do throws(CommunicationError) {
         if let peer = try gate.turn() { board.tell(because: peer) }
@@ -44,7 +49,14 @@ final class Motor: Sendable {
         // The driver meets the same error in its next call, and ends the job.
         return board.write("the motor stops: \(error)")
       }
-      if let interval, gate.isBusy { usleep(UInt32(interval * 1e6)) } else { sleep() }
+      let state = gate.state
+      if let interval, state.chunks > 0 {
+        pace = state.changes == seen ? min(pace * 1.25, interval * Self.slowest) : interval
+        seen = state.changes
+        usleep(UInt32(pace * 1e6))
+      } else {
+        sleep()
+      }
     }
   }
 
@@ -53,7 +65,7 @@ final class Motor: Sendable {
     defer { condition.unlock() }
     isAsleep.store(true, ordering: .sequentiallyConsistent)
     defer { isAsleep.store(false, ordering: .sequentiallyConsistent) }
-    guard interval == nil || !gate.isBusy, !isStopped.load(ordering: .sequentiallyConsistent) else { return }
+    guard interval == nil || gate.state.chunks == 0, !isStopped.load(ordering: .sequentiallyConsistent) else { return }
     _ = condition.wait(until: Date(timeIntervalSinceNow: Self.calm))
   }
 }

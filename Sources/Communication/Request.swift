@@ -58,10 +58,11 @@ package final class Request {
     throw .timeout(waitingFor: missing, seconds: (ContinuousClock.now - start).inSeconds)
   }
 
-  /// Between two looks: at first nothing, then a sleep, so that ranks which share processors do not take them from
-  /// each other. No `sched_yield`: beside anything that computes it costs a whole time slice.
+  /// Between two looks: at first nothing, then a sleep, longer in a longer wait, so that ranks which share processors
+  /// do not take them from each other. No `sched_yield`: beside anything that computes it costs a whole time slice.
   static func pause(after seconds: Double) {
-    if seconds > 50e-6 { usleep(20) }
+    guard seconds > 50e-6 else { return }
+    usleep(UInt32(min(max(seconds / 16, 20e-6), 500e-6) * 1e6))
   }
 
   private func finish() {
