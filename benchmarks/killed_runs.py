@@ -253,6 +253,7 @@ def main():
                 shutil.rmtree(run.directory)
                 if not kills:
                     run = Run(hadal, root, f"run-{number}", cases[index])
+            print(f"run {number + 1} of {arguments.runs}: {kills} kills", file=sys.stderr, flush=True)
         except killed_jobs.Fault as fault:
             tally.mismatches += 1
             print(f"{run.log()}\n{cases[index][0]}, {run.directory}: {fault}", file=sys.stderr)
