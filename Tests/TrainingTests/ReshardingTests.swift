@@ -7,8 +7,9 @@ import Testing
 @testable import Training
 
 /// A run saved in one layout of ranks goes on in any other: all pairs of {1, 2, 4} ranks × expert {1, 2} × pipeline
-/// {1; 2 by 1F1B, DualPipe, DualPipeV}.
-struct ReshardingTests {
+/// {1; 2 by 1F1B, DualPipe, DualPipeV}. One after the other: ranks that wait would take the processors from those that
+/// compute.
+@Suite(.serialized) struct ReshardingTests {
   struct Layout: CustomTestStringConvertible, Equatable, Sendable {
     let ranks, expert: Int
     /// Of a pipeline of two; nil without one.
