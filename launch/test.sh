@@ -2,7 +2,8 @@
 # Installs what the tests need and runs all of them.
 #   launch/test.sh                     HADAL_ALLOW_SKIP=1: pass without PyTorch if it cannot be installed
 # Order: format, launch scripts, imports and both builds without warnings, unit and command-line tests, ranks under
-# mpirun, then other software (PyTorch and transformers from PyPI) against `hadal probe`, `import` and `export`.
+# mpirun, runs that are killed, then other software (PyTorch and transformers from PyPI) against `hadal probe`, `import`
+# and `export`.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
@@ -36,6 +37,9 @@ Tests/MPI/exchange.sh "$hadal"
 
 echo "== a node that vanishes (only as root)"
 Tests/MPI/lost_node.sh "$hadal"
+
+echo "== runs that are killed at random moments and resumed"
+benchmarks/killed_runs.py --runs 6 --hadal "$hadal"
 
 echo "== against transformers"
 python=.build/venv-oracle/bin/python

@@ -66,7 +66,9 @@ package final class Trainer {
     configuration.model.vocabSize = shape.vocabSize
     let checkpoints = CheckpointStore(
       directory: configuration.checkpointDirectory, keep: configuration.checkpoint.keep)
+    let clock = ContinuousClock.now
     let start = try Self.start(resume, checkpoints, CheckpointAgreement(world: world))
+    let opening = ContinuousClock.now - clock
     source = try data.source(configuration, model: shape)
     let layout = try RankLayout(configuration, shape, nodes: world?.nodes ?? [0])
     try MemoryCheck(training: shape, configuration, layout, rank: world?.rank ?? 0).run()
@@ -93,7 +95,7 @@ package final class Trainer {
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     trace = TraceFile(path: "\(configuration.runDirectory)/trace.json")
     schedule = configuration.learningRateSchedule(shares: ranks?.shares ?? 1)
-    try begin(start)
+    try begin(start, opening: opening)
   }
 
   /// What `state.nextSample` counts.
@@ -105,15 +107,23 @@ package final class Trainer {
 
   var runCheckpoint: RunCheckpoint { RunCheckpoint(model, optimizer, identity, ranks?.grid.world) }
 
-  private func begin(_ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError])) throws {
+  /// - Parameter opening: how long the checkpoint was read and hashed.
+  private func begin(
+    _ start: (checkpoint: StoredCheckpoint?, rejected: [CheckpointError]), opening: Duration
+  ) throws {
     notes += start.rejected.map { "passed over a damaged checkpoint: \($0)" }
     guard let checkpoint = start.checkpoint else {
       initialize()
       return
     }
+    let restoring = ContinuousClock.now
     state = try runCheckpoint.restore(checkpoint)
     lastSave = (checkpoint.path, state.step)
-    notes.append("resumed from \(checkpoint.path) after step \(state.step)")
+    let seconds = (opening + (ContinuousClock.now - restoring)) / .seconds(1)
+    let size = ProgressText.memory(bytes: checkpoint.manifest.files.reduce(0) { $0 + $1.digest.length })
+    notes.append(
+      "resumed from \(checkpoint.path) after step \(state.step) (\(size), read and checked in "
+        + "\(ProgressText.digits(seconds)) s)")
     let layers = adoptFallenBackLayers()
     if !layers.isEmpty {
       notes.append(

@@ -70,7 +70,7 @@ extension Trainer {
   var shares: Int { ranks?.shares ?? 1 }
 
   /// This rank's equal run of the samples of a step; the ranks of a pipeline have the same.
-  private func batches(_ samples: Range<Int>) -> some RandomAccessCollection<MicroBatch> {
+  func batches(_ samples: Range<Int>) -> some RandomAccessCollection<MicroBatch> {
     let (size, source) = (configuration.training.microBatchSize, source)
     let own = samples.count / (ranks?.grid.data ?? 1)
     let first = samples.lowerBound + (ranks?.grid.dataRank ?? 0) * own
