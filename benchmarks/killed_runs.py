@@ -28,6 +28,8 @@ import killed_jobs
 import programs
 
 STEPS, EVERY = 60, 6
+# How often a run is begun anew that has ended before it was killed as it should be.
+ATTEMPTS = 10
 MODEL = f"""
 model: {{vocab_size: 256, hidden_size: 64, num_hidden_layers: 3, num_attention_heads: 2, intermediate_size: 128,
   moe_intermediate_size: 32, q_lora_rank: 24, kv_lora_rank: 16, qk_nope_head_dim: 8, qk_rope_head_dim: 8, v_head_dim: 16,
@@ -167,6 +169,10 @@ def reach_save(run, job, times, draw):
     wait_for(lambda: len(run.records()) > 0, job)
     before = set(run.checkpoints.steps())
     due = [step for step in range(EVERY, STEPS + 1, EVERY) if step > max(before, default=0)]
+    if not due:
+        # The last one is there, and the job about to end.
+        reach_random_moment(run, job, times, draw)
+        return
     step = draw.choice(due[:3])
     partial = os.path.join(run.checkpoints.path, f".step-{step}.partial")
     final = os.path.join(run.checkpoints.path, f"step-{step}")
@@ -187,7 +193,7 @@ def expect_resumed(run, newest, damaged):
 
 
 def kill_and_resume(run, expected, times, aims, damages, draw, tally):
-    """One run, killed until that was enough, and then left to end. Returns how often it was killed."""
+    """One run, killed until that was enough, and then left to end. Returns what it was meant for and did not come to."""
     kills, hits, wanted = 0, 0, draw.randint(1, 3)
     newest, damaged = None, None
     while True:
@@ -224,7 +230,8 @@ def kill_and_resume(run, expected, times, aims, damages, draw, tally):
         raise killed_jobs.Fault("another last checkpoint than that of the undisturbed run")
     if run.checkpoints.is_saving():
         raise killed_jobs.Fault(f"the last run has left {run.checkpoints.names()}")
-    return kills
+    missed = {"a kill": not kills, "a kill during a save": aims and not hits, "a damaged checkpoint": damages}
+    return [name for name, is_missed in missed.items() if is_missed]
 
 
 def main():
@@ -246,14 +253,17 @@ def main():
         run, tally = Run(hadal, root, f"run-{number}", cases[index]), tallies[index]
         tally.runs += 1
         try:
-            kills = 0
-            while not kills:  # a run that ended before it was killed proves nothing
-                kills = kill_and_resume(
+            # A run that ended too early proves nothing.
+            for attempt in range(1, ATTEMPTS + 1):
+                missed = kill_and_resume(
                     run, expected[index], times[index], (row + index) % 2 == 1, number % 5 == 3, draw, tally)
+                if missed and attempt == ATTEMPTS:
+                    raise killed_jobs.Fault(f"{ATTEMPTS} times without {', '.join(missed)}")
                 shutil.rmtree(run.directory)
-                if not kills:
-                    run = Run(hadal, root, f"run-{number}", cases[index])
-            print(f"run {number + 1} of {arguments.runs}: {kills} kills", file=sys.stderr, flush=True)
+                if not missed:
+                    break
+                run = Run(hadal, root, f"run-{number}", cases[index])
+            print(f"run {number + 1} of {arguments.runs}: {tally.kills} kills of its kind", file=sys.stderr, flush=True)
         except killed_jobs.Fault as fault:
             tally.mismatches += 1
             print(f"{run.log()}\n{cases[index][0]}, {run.directory}: {fault}", file=sys.stderr)

@@ -39,20 +39,26 @@ hadal_command() {
 # The most ranks, $1 at most, on which the configuration can run: hadal knows. Of another program, all.
 fitting() {
   [ ${#hadal[@]} -gt 0 ] || { echo "$1" && return; }
-  local words=() word skip=no alike
-  for word in "${hadal[@]:2}"; do
-    case $skip$word in
-      no--resume) skip=yes ;;
-      no--resume=*) ;;
-      yes*) skip=no ;;
+  local words=() index word
+  for ((index = 2; index < ${#hadal[@]}; index++)); do
+    word=${hadal[index]}
+    case $word in
+      --set=*) words+=("$word") ;;
+      --set) words+=("$word" "${hadal[index + 1]-}"); index=$((index + 1)) ;;
+      # Every other option of train and verify that takes a value says so with its next word.
+      --resume | --steps | --limit) index=$((index + 1)) ;;
+      -*) ;;
       *) words+=("$word") ;;
     esac
   done
-  alike=$(awk '{ print $2 }' <<<"$lines" | sort -u)
-  [[ $alike =~ ^[0-9]+$ ]] || alike=''
-  "${hadal[0]}" plan "${words[@]}" --ranks "$1" ${alike:+--ranks-per-node "$alike"} --largest
+  # Hosts with unequal slots are taken to have the most of them each: hadal looks at the true ones when it starts.
+  "${hadal[0]}" plan "${words[@]}" --ranks "$1" --ranks-per-node "$most" --largest
 }
 
+# Whether mpirun starts its daemons by a remote shell: where a batch system does, hosts need not allow one.
+uses_remote_shell() {
+  [[ " ${mca[*]-} " == *" --mca plm rsh "* || ${OMPI_MCA_plm-} == rsh || -z ${SLURM_JOB_ID-}${PBS_JOBID-}${LSB_JOBID-} ]]
+}
 # Whether a host can be started on, asked as mpirun will; this one need not be.
 answers() {
   local self agent=${OMPI_MCA_plm_rsh_agent:-ssh} index
@@ -80,8 +86,8 @@ silent() {
 # the configuration allows none of the numbers of ranks that are left.
 regroup() {
   local lost least before=$ranks
-  # In an allocation only Slurm knows its nodes.
-  [ ${#where[@]} -gt 0 ] || return 0
+  # In an allocation only the batch system knows which nodes are well.
+  { [ ${#where[@]} -gt 0 ] && uses_remote_shell; } || return 0
   lost=$(silent)
   lines=$(awk -v lost="$lost" 'BEGIN { n = split(lost, l, "\n"); for (i = 1; i <= n; i++) gone[l[i]] = 1 }
     !($1 in gone)' <<<"$all_lines")
@@ -108,12 +114,17 @@ regroup() {
   compose
 }
 
-# mpirun waits for ever for the daemon of a node that has vanished after a rank has ended the job. Ranks of hadal end
-# together: when there were some on this host, and are none any more, it has a moment left.
+# mpirun ($1) waits for ever for the daemon of a node that has vanished after a rank has ended the job. Ranks of hadal end
+# together: when there were some on this host, and are none any more, it has a moment left. Remote shells are children of
+# mpirun as well, and may stay.
 watch() {
   local seen=no left=30
   while [ $left -gt 0 ] && kill -0 "$1" 2>/dev/null; do
-    if pgrep -P "$1" >/dev/null; then seen=yes; elif [ $seen = yes ]; then left=$((left - 1)); fi
+    if pgrep -P "$1" -x hadal >/dev/null; then
+      seen=yes left=30
+    elif [ $seen = yes ]; then
+      left=$((left - 1))
+    fi
     sleep 1
   done
   [ $left -gt 0 ] || { say "mpirun still waits for a node that has vanished: ended" && kill -KILL "$1" 2>/dev/null; }

@@ -33,7 +33,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/hosts.sh"
 
 ranks='' per_node='' hosts='' hostfile='' bind=auto oversubscribe=no network='' program='' as_root=no dry_run=no
-restarts=0 patience=10
+restarts=0 patience=''
 mca=() names=()
 
 # $3, the value of option $1, when the option has one after it; $2 words are left.
@@ -104,6 +104,9 @@ if [ "$(id -u)" -eq 0 ] && [ $as_root = no ] && [ $dry_run = no ] &&
   fail "this is root, whose mistakes reach every file: use another user, or in a container --allow-run-as-root"
 fi
 
+[ "$restarts" -gt 0 ] || [ -z "$patience" ] ||
+  fail "--answer-within is for hosts before another start: give --max-restarts as well, or leave it out"
+patience=${patience:-10}
 if [ "$restarts" -gt 0 ] && [[ " $* " =~ \ --resume[\ =]never\  ]]; then
   fail "--max-restarts starts from the last checkpoint, and --resume never from none: leave one of them out"
 fi
@@ -213,6 +216,10 @@ place
 bridges=lo,docker0,virbr0
 parameters=(--mca oob_tcp_if_exclude "$bridges" --mca btl_tcp_if_exclude "$bridges")
 [ -z "$network" ] || parameters=(--mca oob_tcp_if_include "$network" --mca btl_tcp_if_include "$network")
+# Ranks of another program that share cores; hadal's sleep by themselves.
+hadal=()
+hadal_command "$@"
+[ $oversubscribe = no ] || [ ${#hadal[@]} -gt 0 ] || parameters+=(--mca mpi_yield_when_idle 1)
 # A node that vanishes closes no connection, and mpirun would wait for it for minutes or for ever: after 20 s of silence
 # it asks four times, 5 s apart, and ends the job.
 for setting in time:20 intvl:5 probes:4; do
@@ -242,8 +249,7 @@ if [ $dry_run = yes ]; then
 fi
 
 # For starts without hosts that are gone.
-all_lines=$lines all_ranks=$ranks hadal=()
-hadal_command "$@"
+all_lines=$lines all_ranks=$ranks
 
 # --- Run -------------------------------------------------------------------------------------------------------------
 

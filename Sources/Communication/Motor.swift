@@ -15,11 +15,12 @@ final class Motor: Sendable {
   /// How often it looks for an alarm while no chunk is under way, in seconds.
   private static let calm = 0.1
 
-  /// The longest pause while chunks are under way, in intervals. What has been under way for long are long transfers,
-  /// which sockets feed meanwhile; and threads that wake too often take the processor from those that compute.
+  /// The longest pause while chunks are under way, in intervals. Whether one has moved is not known here, as only the
+  /// driver tests them; but the buffers of sockets last for longer than ten intervals, and threads that wake too often
+  /// take the processor from those that compute.
   private static let slowest = 10.0
 
-  /// - Parameter interval: seconds between two turns when chunks have begun or ended; nil: only listens for alarms.
+  /// - Parameter interval: seconds between two turns when the driver has begun or ended a chunk; nil: only listens for alarms.
   init(gate: MPIGate, board: WaitBoard, interval: Double?) {
     (self.gate, self.board, self.interval) = (gate, board, interval)
     let thread = Thread { [self] in run() }
@@ -65,7 +66,9 @@ final class Motor: Sendable {
     defer { condition.unlock() }
     isAsleep.store(true, ordering: .sequentiallyConsistent)
     defer { isAsleep.store(false, ordering: .sequentiallyConsistent) }
-    guard interval == nil || gate.state.chunks == 0, !isStopped.load(ordering: .sequentiallyConsistent) else { return }
+    guard !isStopped.load(ordering: .sequentiallyConsistent), interval == nil || gate.state.chunks == 0 else {
+      return
+    }
     _ = condition.wait(until: Date(timeIntervalSinceNow: Self.calm))
   }
 }

@@ -37,6 +37,8 @@ package final class PipelineExecutor {
   package func run() -> LaneRecord {
     let lane = schedule.lanes[rank]
     var record = LaneRecord(begin: .now)
+    waiter.beginFilling()
+    defer { waiter.endFilling() }
     for (index, action) in lane.enumerated() {
       pipeline.isDoing("action \(index + 1) of \(lane.count) of \(schedule.name), \(action)")
       postReceives(of: lane, through: index + Self.ahead)

@@ -34,12 +34,15 @@ package final class RankExchange: ExpertExchange {
   package func slices(_ indices: Tensor, layer: Int) -> [Range<Int>] {
     guard let limit else { return [0..<indices.rows] }
     let group = path.group
+    let purpose = Purpose("row counts of slices", .control, layer: layer, microBatch: microBatch)
+    let counts = TokenSlicing.counts(indices, ranks: group.size, expertsOfRank: experts / group.size)
+    let exchange = waiter.endingJob(group) { () throws(CommunicationError) in
+      try group.startExchange(counts: counts, purpose)
+    }
+    waiter.finish([exchange.request], of: group)
+    let least = TokenSlicing.leastSlices(TokenSlicing.sums(exchange.arrived), limit: limit)
     let count = waiter.endingJob(group) { () throws(CommunicationError) in
-      let purpose = Purpose("row counts of slices", .control, layer: layer, microBatch: microBatch)
-      let counts = TokenSlicing.counts(indices, ranks: group.size, expertsOfRank: experts / group.size)
-      let arriving = TokenSlicing.sums(try group.exchange(counts: counts, purpose))
-      let least = TokenSlicing.leastSlices(arriving, limit: limit)
-      return try group.allReduce([least], .maximum, purpose)[0]
+      try group.allReduce([least], .maximum, purpose)[0]
     }
     return TokenSlicing.slices(count, of: indices.rows)
   }

@@ -7,8 +7,8 @@ package final class Waiter {
   /// What else this rank can compute meanwhile.
   private let strands: Strands?
   private let weights: WeightQueue?
-  /// When weight gradients were computed instead of waiting, since this was last read.
-  private var filled: [Range<ContinuousClock.Instant>] = []
+  /// When weight gradients were computed instead of waiting, since this was last read; nil while nobody reads it.
+  private var filled: [Range<ContinuousClock.Instant>]?
 
   package init(_ strands: Strands? = nil, _ weights: WeightQueue? = nil) {
     (self.strands, self.weights) = (strands, weights)
@@ -31,7 +31,7 @@ package final class Waiter {
         for request in requests {
           while try !request.isComplete(), weights.runNext() {}
         }
-        filled.append(start..<ContinuousClock.now)
+        filled?.append(start..<ContinuousClock.now)
       }
       try waitAll(requests)
     }
@@ -42,14 +42,21 @@ package final class Waiter {
     guard let weights, !weights.isEmpty else { return }
     let start = ContinuousClock.now
     weights.runAll()
-    filled.append(start..<ContinuousClock.now)
+    filled?.append(start..<ContinuousClock.now)
   }
+
+  /// From now on keeps when weight gradients are computed, for ``takeFilled()``.
+  func beginFilling() { filled = [] }
 
   /// When weight gradients were computed since this was last called.
   func takeFilled() -> [Range<ContinuousClock.Instant>] {
-    defer { filled = [] }
-    return filled
+    guard let spans = filled else { preconditionFailure("nobody keeps when weight gradients are computed") }
+    filled = []
+    return spans
   }
+
+  /// Nobody reads them any more.
+  func endFilling() { filled = nil }
 
   package func endingJob<Result>(
     _ group: Communicator, _ body: () throws(CommunicationError) -> Result

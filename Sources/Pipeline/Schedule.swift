@@ -33,9 +33,11 @@ package struct Schedule: Hashable, Sendable {
     (self.name, self.microbatches, self.placement, self.lanes) = (name, microbatches, placement, lanes)
   }
 
-  /// The same with each whole backward in two parts, one after the other: the gradient of the input leaves before the
-  /// weight gradients are computed.
-  package var withWeightGradientsApart: Schedule {
+  /// The same as ranks play it.
+  /// - Parameter overlapping: `parallel.overlap`: each whole backward is in two parts, one after the other, as the gradient
+  ///   of the input leaves before the weight gradients are computed.
+  package func asPlayed(overlapping: Bool) -> Schedule {
+    guard overlapping else { return self }
     var schedule = self
     schedule.lanes = lanes.map { lane in
       lane.flatMap { action -> [Action] in

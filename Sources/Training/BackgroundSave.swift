@@ -49,6 +49,9 @@ final class BackgroundSave {
 
   var isOver: Bool { if case .over = stage { true } else { false } }
 
+  /// Whether nothing is left of it but the removal of old checkpoints.
+  var isDurable: Bool { if case .removing = stage { true } else { false } }
+
   /// Whether this rank's part of the stage is.
   private var hasEnded: Bool {
     switch stage {

@@ -80,7 +80,7 @@ extension StepRunner {
     let bubble = ranks.reduce([1 - record.busy / record.makespan])[0] / Double(ranks.grid.world.size)
     // Of a schedule that has run to its end there is a simulation; the first rank writes it down.
     let isFirst = ranks.grid.world.rank == 0
-    let played = ranks.weights == nil ? schedule : schedule.withWeightGradientsApart
+    let played = schedule.asPlayed(overlapping: ranks.weights != nil)
     let predicted = isFirst ? (try? played.simulate(measured.costs))?.makespan ?? 0 : 0
     return PipelineTimes(
       bubbleFraction: bubble, makespan: worst[0], predicted: predicted, peakLive: Int(worst[1]))

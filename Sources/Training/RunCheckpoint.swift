@@ -26,9 +26,6 @@ package struct RunCheckpoint {
     return optimizer.weights + buffers + optimizer.moments
   }
 
-  /// The most that this rank writes of a checkpoint, in bytes.
-  package var byteCount: Int { pieces.reduce(0) { $0 + $1.tensor.byteCount } }
-
   /// The state of a checkpoint of weights alone, such as one that was imported: moments are zero, and not stored.
   package static let withoutMoments: [String: StateValue] = ["optimizer.moments": .string("zero")]
 
@@ -84,7 +81,9 @@ package struct RunCheckpoint {
 
   /// Nothing is changed unless the checkpoint holds exactly the tensors of this run, with the right shapes: a smaller
   /// model that began with a part of them would lose the rest at the next save. Of the files this rank reads what it
-  /// holds.
+  /// holds, and answers the others meanwhile.
+  ///
+  /// - Throws: `CheckpointError`, the same on all ranks.
   package func restore(_ checkpoint: StoredCheckpoint) throws(CheckpointError) -> RunState {
     // Those of an optimizer that has not made a step yet are zero.
     let moments = Self.hasMoments(checkpoint.manifest.state) ? optimizer.moments : []
@@ -97,10 +96,19 @@ package struct RunCheckpoint {
           + "smaller model; restore its configuration, or begin a new run")
     }
     let state = try RunState(checkpoint.manifest, path: checkpoint.path)
+    let agreement = CheckpointAgreement(world: world)
     try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in
-      try checkpoint.requireReadable(weights.map(\.record) + moments.map(\.record))
-      try checkpoint.load(into: weights)
-      for piece in moments { try checkpoint.fill(piece.tensor, with: piece.name, elements: piece.range) }
+      // Only the thread that reads touches them until the driver knows that it has ended.
+      nonisolated(unsafe) let (checkpoint, weights, moments) = (checkpoint, weights, moments)
+      let read = agreement.answering {
+        Result { () throws(CheckpointError) in
+          try checkpoint.requireReadable(weights.map(\.record) + moments.map(\.record))
+          try checkpoint.load(into: weights)
+          for piece in moments { try checkpoint.fill(piece.tensor, with: piece.name, elements: piece.range) }
+          return ""
+        }
+      }
+      _ = try agreement.all(read)
     }
     return state
   }

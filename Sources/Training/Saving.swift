@@ -5,8 +5,9 @@ extension Trainer {
   /// Saves as `checkpoint` says: at once, or by beginning to.
   func save(_ recorder: RunRecorder?) throws(CheckpointError) {
     guard configuration.checkpoint.asynchronous else { return try goingOn(recorder, saveNow) }
+    try pollSave(recorder)
     if let saving {
-      guard configuration.checkpoint.whenBusy == .wait else {
+      guard saving.isDurable || configuration.checkpoint.whenBusy == .wait else {
         recorder?.note(
           "step-\(state.step) is not saved: step-\(saving.step) is still being written "
             + "(checkpoint.when_busy: skip)")

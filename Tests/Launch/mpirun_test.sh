@@ -94,10 +94,36 @@ expect 0 "goes on with 1 ranks instead of 3, on $me\$" "${lost[@]}" "${prints[@]
 expect 0 '^1 ranks$' "${lost[@]}" "${prints[@]}"
 wanted=(--program "$work/fake/hadal" train c.yaml --set a=b --resume auto)
 expect 0 'goes on with 1 ranks instead of 3' env FITS=yes "${lost[@]}" "${wanted[@]}"
+expect 0 'goes on with 1 ranks instead of 3' env FITS=yes "${lost[@]}" --program "$work/fake/hadal" \
+  verify --steps 3 c.yaml --limit 1 --set a=b
+# Where a batch system starts the daemons, hosts are not asked by a remote shell, unless mpirun is told to use one.
+asks='source launch/hosts.sh; mca=($MCA); if uses_remote_shell; then echo asks; else echo trusts; fi'
+expect 0 '^asks$' env -u SLURM_JOB_ID -u PBS_JOBID -u LSB_JOBID MCA= bash -c "$asks"
+expect 0 '^trusts$' env SLURM_JOB_ID=1 MCA= bash -c "$asks"
+expect 0 '^asks$' env PBS_JOBID=1 MCA='--mca plm rsh' bash -c "$asks"
+expect 2 '--answer-within is for hosts before another start' "${dry[@]}" --answer-within 3
 expect 1 'refused, by hadal' env FITS=no "${lost[@]}" "${wanted[@]}"
 expect 1 'no number of ranks up to the 1 that are left' env FITS=no "${lost[@]}" "${wanted[@]}"
 expect 1 'no host answers within 1 s .gone.: start the job again' launch/mpirun.sh "${as_root[@]}" --max-restarts 1 \
   --answer-within 1 --mca plm_rsh_agent "$work/shell" --hosts gone:1 --program true
+# An mpirun that waits for a node that has vanished is ended once no rank of hadal is left here, remote shells or not.
+mkdir "$work/stuck"
+cat >"$work/stuck/mpirun" <<'EOF'
+#!/usr/bin/env bash
+[ "$1" != --version ] || { echo 'mpirun (Open MPI) 4.1.4' && exit; }
+"$RANK" &
+sleep 300 &
+echo $! >"$SHELL_ID"
+wait
+EOF
+printf '#!/bin/sh\nsleep 2\nexit 1\n' >"$work/stuck/hadal"
+chmod +x "$work/stuck/mpirun" "$work/stuck/hadal"
+expect 137 'mpirun still waits for a node that has vanished: ended' env PATH="$work/stuck:$PATH" RANK="$work/stuck/hadal" \
+  SHELL_ID="$work/shell_id" launch/mpirun.sh "${as_root[@]}" --hosts "$me,gone" --program "$work/stuck/hadal" train c.yaml
+kill "$(cat "$work/shell_id")"
+# Ranks of other programs that share cores give way to each other; hadal's do so by themselves.
+expect 0 '--mca mpi_yield_when_idle 1 ' "${dry[@]}" -n 33 --oversubscribe
+expect 1 '^0$' sh -c "launch/mpirun.sh --program '$work/hadal' --dry-run -n 33 --oversubscribe train c.yaml | grep -c yield"
 expect 0 'oob_tcp_keepalive_time 20 .*oob_tcp_keepalive_probes 4' "${dry[@]}"
 expect 0 'oob_tcp_keepalive_probes 4 --mca oob_tcp_keepalive_time 3' "${dry[@]}" --mca oob_tcp_keepalive_time 3
 "${run[@]}" --program "$work/waits" >"$work/job" 2>&1 &

@@ -40,16 +40,19 @@ YAML
 }
 
 # A link so slow that a step takes a while; a daemon that is silent for 5 s is given up.
-"$launch/local-cluster.sh" 3 --rate 10mbit --max-restarts 1 --mca oob_tcp_keepalive_time 3 \
+timeout 600 "$launch/local-cluster.sh" 3 --rate 10mbit --max-restarts 1 --mca oob_tcp_keepalive_time 3 \
   --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 2 -- "$hadal" train lost.yaml >lost.log 2>&1 &
 job=$!
-for _ in $(seq 1200); do
-  if grep -q '"step":8,' runs/lost/metrics.jsonl 2>/dev/null || ! kill -0 $job 2>/dev/null; then break; fi
+tries=2400
+until grep -q '"step":8,' runs/lost/metrics.jsonl 2>/dev/null; do
+  kill -0 $job 2>/dev/null || fail "the job ended before its eighth step"
+  tries=$((tries - 1))
+  [ $tries -gt 0 ] || fail "no eighth step after 120 s"
   sleep 0.05
 done
 # The first process inside has the switch.
-inside=$(pgrep -P "$(pgrep -P $job)")
-nsenter --target "$inside" --net ip link delete port3
+script=$(pgrep -P $job) && outside=$(pgrep -P "$script") && inside=$(pgrep -P "$outside") &&
+  nsenter --target "$inside" --net ip link delete port3 || fail "the link of a node could not be cut"
 code=0
 wait $job || code=$?
 [ "$code" = 0 ] || fail "the job ended with code $code"

@@ -44,7 +44,7 @@ struct SimulatorTests {
   @Test(arguments: sizes)
   func weightGradientsApartShortenTheWayBack(size: (Int, Int)) throws {
     let costs = Costs(forward: 1, inputGradient: 2, weightGradient: 4)
-    let apart = try Sample("gpipe", size.0, size.1).schedule().withWeightGradientsApart.simulate(costs)
+    let apart = try Sample("gpipe", size.0, size.1).schedule().asPlayed(overlapping: true).simulate(costs)
     let (ranks, microbatches) = (Double(size.0), Double(size.1))
     #expect(apart.makespan == (ranks - 1) * (1 + 2) + microbatches * (1 + 2 + 4))
   }
@@ -52,7 +52,7 @@ struct SimulatorTests {
   @Test(arguments: Sample.all)
   func weightGradientsApartAreNoFault(_ sample: Sample) throws {
     let schedule = try sample.schedule()
-    let apart = schedule.withWeightGradientsApart
+    let apart = schedule.asPlayed(overlapping: true)
     try apart.verify()
     #expect(try apart.simulate().makespan <= schedule.simulate().makespan)
     #expect(try apart.simulate().busy == schedule.simulate().busy)

@@ -97,6 +97,19 @@ struct AsynchronousSaveTests {
     }
   }
 
+  /// What is only about to remove old checkpoints is not in the way of a save that may be skipped.
+  @Test func aDurableSaveIsNotBusy() throws {
+    let trainer = try trainer(["checkpoint={every: 1, when_busy: skip}"])
+    for step in 1...3 {
+      _ = try trainer.step()
+      try trainer.save(nil)
+      #expect(trainer.saving?.step == step)
+      while trainer.lastSave.step < step { try trainer.pollSave(nil) }
+    }
+    try trainer.finishSave(nil)
+    #expect(try trainer.store.steps() == [3, 2, 1])
+  }
+
   /// Ranks answer each other while one waits for its disk: `communication.timeout` is none for disks.
   @Test(arguments: [true, false])
   func aDiskMayBeSlowerThanMessages(isAsynchronous: Bool) throws {

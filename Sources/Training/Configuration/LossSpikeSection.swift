@@ -49,6 +49,11 @@ package struct LossSpikeSection: Sendable, Hashable {
       .init("action") {
         $0.action != .off || $0 == LossSpikeSection()
           ? nil : "is off, so the other keys of the section have no effect; set it, or leave them out"
-      }
+      },
+      .init("limit") {
+        $0.action != .warn && $0.action != .stop || $0.limit == LossSpikeSection().limit
+          ? nil
+          : "has no effect with action: \($0.action.rawValue), which tolerates all spikes or none; leave it out"
+      },
     ])
 }

@@ -84,8 +84,9 @@ package struct ParallelSection: Sendable, Hashable {
         "data", \.data, ranks.optional("auto"), "ranks that share the batch; auto: as many as were started"),
       .init(
         "overlap", \.overlap, .bool,
-        "with experts on several ranks, a micro-batch goes forward while the one before it goes backward, and the "
-          + "computation of one hides the messages of the other; the bits are the same, memory is that of two"
+        "with experts on several ranks, a micro-batch goes forward while the one before it goes backward, so that the "
+          + "computation of one hides the messages of the other; there and in pipelines, weight gradients are computed "
+          + "where a rank would wait; the bits are the same, memory is that of two micro-batches"
       ),
       .init(
         "gradients", \.gradients, .choice(Gradients.self), "what gradients travel as; sums are in float32"),

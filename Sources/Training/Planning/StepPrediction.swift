@@ -80,7 +80,8 @@ extension RunPlan {
       weightGradient: PerStage(times.map(\.weightGradient)))
     if overlaps { costs.overlapped = PerStage(pairs(times, schedule)) }
     (costs.messageBytes, costs.link) = (Double(messageBytes), machine.link)
-    guard let timeline = try? schedule.simulate(costs) else {
+    let played = schedule.asPlayed(overlapping: configuration.parallel.overlap)
+    guard let timeline = try? played.simulate(costs) else {
       preconditionFailure("\(schedule.name) of \(schedule.ranks) ranks cannot be simulated")
     }
     let exposed = schedule.lanes.indices.map { rank in

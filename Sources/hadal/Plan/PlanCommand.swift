@@ -28,7 +28,10 @@ struct PlanCommand: ParsableCommand {
   var bandwidth: Double?
   @Option(help: "Seconds that a message travels.") var latency: Double?
   @Flag(help: "Print one JSON object.") var json = false
-  @Flag(help: "Print only the largest number of ranks, up to --ranks, on which the run fits.")
+  @Flag(
+    help: ArgumentHelp(
+      "Print only the largest number of ranks, up to --ranks, by which the run can be divided.",
+      discussion: "Memory is not looked at."))
   var largest = false
 
   /// As `parallel.data` has it.

@@ -61,13 +61,15 @@ import Testing
     ])
     let held = try World.loopback(ranks: ranks) { world in
       let trainer = try Trainer(run, resume: .apart, world: world.communicator)
-      let parameters = trainer.model.parameters
+      let (parameters, optimizer) = (trainer.model.parameters, trainer.optimizer)
+      let moments = optimizer.moments.reduce(0) { $0 + $1.tensor.byteCount }
+      let weights = optimizer.weights.reduce(0) { $0 + $1.tensor.byteCount }
+      let buffers = trainer.model.buffers.reduce(0) { $0 + $1.tensor.byteCount }
       return [
         parameters.reduce(0) { $0 + $1.master.byteCount },
         parameters.reduce(0) { $0 + ($1.roundedCopy?.byteCount ?? 0) },
         parameters.reduce(0) { $0 + $1.gradient.byteCount },
-        trainer.optimizer.moments.reduce(0) { $0 + $1.tensor.byteCount }, parameters.count,
-        trainer.runCheckpoint.byteCount,
+        moments, parameters.count, weights + buffers + moments,
       ]
     }
     let plan = try RunPlan(run, nodes: Array(repeating: 0, count: ranks))
