@@ -15,6 +15,8 @@ package protocol FileSystem: Sendable {
   func makeDirectory(_ path: String) throws(CheckpointError)
   /// Creates a file that must not exist yet.
   func create(_ path: String) throws(CheckpointError) -> OpenFile
+  /// Blocks of whole pages come next, in memory that begins at a page: they need not go through the page cache.
+  func expectBlocks(in file: OpenFile)
   /// Writes some of `bytes`, and returns how many.
   func write(_ bytes: UnsafeRawBufferPointer, to file: OpenFile) throws(CheckpointError) -> Int
   /// Returns when the file's content is on the disk.
@@ -31,6 +33,15 @@ package protocol FileSystem: Sendable {
 package struct PosixFileSystem: FileSystem {
   package init() {}
 
+  /// O_DIRECT, which the C library's headers keep from Swift; 0, no flag, where its value is not known.
+  #if arch(x86_64)
+    private static let direct: Int32 = 0o40000
+  #elseif arch(arm64)
+    private static let direct: Int32 = 0o200000
+  #else
+    private static let direct: Int32 = 0
+  #endif
+
   package func makeDirectory(_ path: String) throws(CheckpointError) {
     try system("create the directory", path) { mkdir(path, 0o777) }
   }
@@ -42,10 +53,27 @@ package struct PosixFileSystem: FileSystem {
     return OpenFile(descriptor: descriptor, path: path)
   }
 
+  package func expectBlocks(in file: OpenFile) {
+    // Without copies into pages that nobody will read. Where the file system does not know it, as before.
+    let flags = fcntl(file.descriptor, F_GETFL)
+    if flags >= 0 { _ = fcntl(file.descriptor, F_SETFL, flags | Self.direct) }
+  }
+
   package func write(
     _ bytes: UnsafeRawBufferPointer, to file: OpenFile
   ) throws(CheckpointError) -> Int {
-    try system("write", file.path) { Glibc.write(file.descriptor, bytes.baseAddress, bytes.count) }
+    try system("write", file.path) {
+      let count = Glibc.write(file.descriptor, bytes.baseAddress, bytes.count)
+      guard count < 0, errno == EINVAL else { return count }
+      // Directly only in whole sectors: the end of a file, and where a file system wants more than a page.
+      let flags = fcntl(file.descriptor, F_GETFL)
+      guard flags >= 0, flags & Self.direct != 0, fcntl(file.descriptor, F_SETFL, flags & ~Self.direct) == 0
+      else {
+        errno = EINVAL
+        return -1
+      }
+      return Glibc.write(file.descriptor, bytes.baseAddress, bytes.count)
+    }
   }
 
   package func synchronize(_ file: OpenFile) throws(CheckpointError) {
@@ -82,6 +110,8 @@ package struct PosixFileSystem: FileSystem {
 }
 
 extension FileSystem {
+  package func expectBlocks(in file: OpenFile) {}
+
   /// Writes all of `bytes`, however many calls that takes.
   func writeAll(_ bytes: UnsafeRawBufferPointer, to file: OpenFile) throws(CheckpointError) {
     var rest = bytes

@@ -13,6 +13,7 @@ package final class PipelineExecutor {
   private let strands: Strands?
   private let waiter: Waiter
   private let stage: any StageWork
+  private let willWait: () -> Void
   /// Messages on their way here, or here: of another rank with a request.
   private var arriving: [Pipeline.Message: (tensor: Tensor, request: Request?)] = [:]
   private var leaving: [Request] = []
@@ -22,11 +23,13 @@ package final class PipelineExecutor {
   /// Actions ahead of the one that runs for whose messages there is room: one arrives while another is used.
   private static let ahead = 2
 
+  /// - Parameter willWait: called before a wait for another place of the pipeline, which may itself wait for this rank.
   package init(
-    _ schedule: Schedule, _ pipeline: Communicator, strands: Strands?, waiter: Waiter, stage: any StageWork
+    _ schedule: Schedule, _ pipeline: Communicator, strands: Strands?, waiter: Waiter, stage: any StageWork,
+    willWait: @escaping () -> Void = {}
   ) {
     (self.schedule, self.pipeline, self.strands) = (schedule, pipeline, strands)
-    (self.waiter, self.stage) = (waiter, stage)
+    (self.waiter, self.stage, self.willWait) = (waiter, stage, willWait)
     origins = Self.origins(schedule, pipeline.rank)
   }
 
@@ -114,6 +117,7 @@ package final class PipelineExecutor {
       preconditionFailure("rank \(rank) awaits what it has not made: \(message)")
     }
     guard let request else { return }
+    willWait()
     waiter.finish([request], of: pipeline)
     arriving[message] = (tensor, nil)
   }

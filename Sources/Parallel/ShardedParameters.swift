@@ -25,9 +25,13 @@ package final class ShardedParameters {
   private var reductions: [[Request]] = []
   /// Updated elements on their way, by segment.
   private var gathers: [Int: [Request]] = [:]
+  /// The first segment whose updated elements are not on their way yet; all ranks take them in this order.
+  private var nextGather: Int
 
   /// Segments under way at most: more would hide no more, and each takes the memory of its gradients again.
   private static let depth = 2
+  /// Segments under way beyond the one that is read. Messages of the forward pass wait behind them on the same link.
+  private static let ahead = 2
   /// Parts begin at multiples of this many elements: whole cache lines in every type.
   private static let unit = 64
 
@@ -38,6 +42,7 @@ package final class ShardedParameters {
     _ model: DeepSeek, _ groups: ReplicaGroups, payload: Payload, waiter: Waiter
   ) {
     (self.payload, self.waiter, segments) = (payload, waiter, model.segments)
+    nextGather = model.segments.count
     var shares: [Share?] = Array(repeating: nil, count: model.parameters.count)
     for (index, segment) in model.segments.enumerated() {
       for (group, isOfExperts) in [(groups.dense[index], false), (groups.experts[index], true)] {
@@ -103,27 +108,43 @@ package final class ShardedParameters {
     waiter.finish(reductions.removeFirst(), of: shares[0].group)
   }
 
-  /// Begins to bring the updated elements to all ranks that hold a copy, in the type that operations read. Nothing may
-  /// read a parameter of a segment before ``finishGather(segment:)``.
-  package func startGather() {
-    precondition(gathers.isEmpty, "a second gather before the first is over")
-    for (segment, indices) in segments.enumerated() where !indices.isEmpty {
-      gathers[segment] = indices.compactMap { index in
-        let share = shares[index]
-        guard share.group.size > 1 else { return nil }
-        let target = share.parameter.gathered
-        let bytes = target.dtype.byteCount
-        return waiter.endingJob(share.group) { () throws(CommunicationError) in
-          try share.group.allGather(
-            target.buffer, offsets: share.offsets.map { $0 * bytes }, owner: target.storage,
-            Purpose("updated \(share.parameter.name)", .parameters))
-        }
-      }
+  /// The owned elements have new values. Nothing may read a parameter of a segment before ``finishGather(segment:)``.
+  package func ownedDidChange() {
+    precondition(
+      gathers.isEmpty && nextGather == segments.count, "a second update before the first has arrived")
+    nextGather = 0
+  }
+
+  /// Begins to bring the updated elements to all ranks that hold a copy, in the type that operations read: those of the
+  /// first segments. Others follow as ``finishGather(segment:)`` comes near them.
+  package func startGather() { gather(through: Self.ahead) }
+
+  /// The same for all that is left: before a wait for a rank that may itself wait for one of them.
+  package func startAllGathers() { gather(through: segments.count - 1) }
+
+  private func gather(through last: Int) {
+    while nextGather <= min(last, segments.count - 1) {
+      let indices = segments[nextGather]
+      if !indices.isEmpty { gathers[nextGather] = indices.compactMap(gather) }
+      nextGather += 1
+    }
+  }
+
+  private func gather(_ index: Int) -> Request? {
+    let share = shares[index]
+    guard share.group.size > 1 else { return nil }
+    let target = share.parameter.gathered
+    let bytes = target.dtype.byteCount
+    return waiter.endingJob(share.group) { () throws(CommunicationError) in
+      try share.group.allGather(
+        target.buffer, offsets: share.offsets.map { $0 * bytes }, owner: target.storage,
+        Purpose("updated \(share.parameter.name)", .parameters))
     }
   }
 
   /// Waits for the updated elements of a segment, and brings up to date what is made from them; once is enough.
   package func finishGather(segment: Int) {
+    gather(through: segment + Self.ahead)
     guard let requests = gathers.removeValue(forKey: segment) else { return }
     waiter.finish(requests, of: shares[0].group)
     for share in shares[segments[segment]] {

@@ -29,7 +29,8 @@ extension StepRunner {
       return (batch, context)
     }
     let record = PipelineExecutor(
-      schedule, ranks.grid.pipelineRanks, strands: ranks.strands, waiter: ranks.waiter, stage: stages
+      schedule, ranks.grid.pipelineRanks, strands: ranks.strands, waiter: ranks.waiter, stage: stages,
+      willWait: ranks.shards.startAllGathers
     ).run()
     ranks.shards.reduceAll()
     var sums = gather(stages, schedule, empty, ranks)

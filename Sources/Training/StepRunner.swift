@@ -79,6 +79,8 @@ package struct StepRunner {
     let objective = Objective(validLabels: valid, multiTokenWeight: multiTokenWeight)
     let empty = StepSums(losses: LossSums(depths: depths), objective: objective)
     guard let ranks else { return run(batches, empty, globalSequences, monitor) }
+    // After all that is small: on a slow link it would wait behind parameters.
+    ranks.shards.startGather()
     var sums =
       if let pipeline = ranks.pipeline {
         run(batches, empty, globalSequences, in: pipeline, of: ranks, monitor)

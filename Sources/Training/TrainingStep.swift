@@ -81,7 +81,7 @@ extension Trainer {
   func update(_ step: SummedStep, rate: Double? = nil) -> StepMetrics {
     let rate = rate ?? self.rate(step)
     optimizer.update(learningRate: rate, norm: step.norm, step: state.step + 1 - state.skippedSteps)
-    if let ranks { ranks.shards.startGather() } else { model.weightsDidChange() }
+    if let ranks { ranks.shards.ownedDidChange() } else { model.weightsDidChange() }
     model.updateBiases(loads: step.sums.loads, speed: Float(step.biasUpdateSpeed))
     return count(step, rate: rate, isSkipped: false)
   }

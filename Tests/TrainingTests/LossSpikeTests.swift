@@ -33,7 +33,7 @@ extension WholeRuns {
       return [
         "data={train: [\(file.path)]}", "training.steps=52", "checkpoint={every: 8, keep: null}",
         "learning_rate.phases=[{shape: constant, to: 5.0e-3}]",
-        "training.loss_spike={action: \(action), window: 12, deviations: 4, limit: 2}",
+        "training.loss_spike={action: \(action), window: 12, deviations: 4}",
       ] + more
     }
 
@@ -80,7 +80,7 @@ extension WholeRuns {
     }
 
     @Test func tooManyInARowEndTheRun() throws {
-      let settings = try settings("roll_back", garbage: 46...70)
+      let settings = try settings("roll_back", garbage: 46...70, ["training.loss_spike.limit=2"])
       let error = #expect(throws: TrainingError.self) { try runs.run(runs.trainer("a", settings)) }
       guard case .lossSpike(let spike, tolerated: 2)? = error else {
         Issue.record("another error: \(String(describing: error))")
@@ -153,6 +153,14 @@ extension WholeRuns {
         _ = try runs.configuration("a", ["training.loss_spike={window: 5}"])
       }
       #expect("\(error!)".contains("action"), "\(error!)")
+    }
+
+    @Test(arguments: ["warn", "stop"])
+    func aLimitWithoutEffectIsRefused(action: String) throws {
+      let error = #expect(throws: ConfigurationError.self) {
+        _ = try runs.configuration("a", ["training.loss_spike={action: \(action), limit: 1}"])
+      }
+      #expect("\(error!)".contains("limit") && "\(error!)".contains("action: \(action)"), "\(error!)")
     }
   }
 }
