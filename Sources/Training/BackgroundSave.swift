@@ -30,14 +30,24 @@ final class BackgroundSave {
   private var stage: Stage
   private let begin = ContinuousClock.now
   let isHurried: Bool
+  private let pace: WritingPace
 
   /// Begins to write; what `elements` reads must be left alone until `.written`.
   /// - Parameter isHurried: whether the driver only waits for it.
   init(_ ranked: RankedSave, isHurried: Bool, _ elements: @escaping ShardedSave.Elements) {
     (self.ranked, self.isHurried, step) = (ranked, isHurried, ranked.save.information.step)
-    let save = ranked.save
+    let (save, pace) = (ranked.save, WritingPace(isHurried: isHurried))
+    self.pace = pace
+    let paced: ShardedSave.Elements = { (slice, write) throws(CheckpointError) in
+      try elements(slice) { (bytes) throws(CheckpointError) in
+        for begin in stride(from: 0, to: bytes.count, by: WritingPace.piece) {
+          let piece = bytes[begin..<min(begin + WritingPace.piece, bytes.count)]
+          try pace.work { () throws(CheckpointError) in try write(UnsafeRawBufferPointer(rebasing: piece)) }
+        }
+      }
+    }
     // Only the thread reads it until the driver knows that it has ended.
-    nonisolated(unsafe) let elements = elements
+    nonisolated(unsafe) let elements = paced
     stage = .writing(
       DiskWork(isHurried: isHurried) { Result { () throws(CheckpointError) in try save.write(elements) } })
   }
@@ -71,6 +81,7 @@ final class BackgroundSave {
     if isOver { return nil }
     let agreement = ranked.agreement
     if isPatient {
+      pace.hurry()
       agreement.wait { hasEnded }
     } else if !agreement.everywhere(hasEnded) {
       return nil
