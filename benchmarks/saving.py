@@ -106,7 +106,7 @@ def against_dd(hadal, directory, rounds):
 
 
 def while_training(hadal, directory, saves):
-    every = 24
+    every = 36
     lines = train(hadal, directory, [
         f"training.steps={every * saves + every}", f"checkpoint.every={every}", "checkpoint.keep=1",
         "checkpoint.on_exit=false", "run.name=training"])
