@@ -97,6 +97,7 @@ expect 0 'goes on with 1 ranks instead of 3' env FITS=yes "${lost[@]}" "${wanted
 expect 0 'goes on with 1 ranks instead of 3' env FITS=yes "${lost[@]}" --program "$work/fake/hadal" \
   verify --steps 3 c.yaml --limit 1 --set a=b
 # Where a batch system starts the daemons, hosts are not asked by a remote shell, unless mpirun is told to use one.
+# shellcheck disable=SC2016  # the inner shell expands them
 asks='source launch/hosts.sh; mca=($MCA); if uses_remote_shell; then echo asks; else echo trusts; fi'
 expect 0 '^asks$' env -u SLURM_JOB_ID -u PBS_JOBID -u LSB_JOBID MCA= bash -c "$asks"
 expect 0 '^trusts$' env SLURM_JOB_ID=1 MCA= bash -c "$asks"
