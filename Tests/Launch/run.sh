@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 if command -v shellcheck >/dev/null; then
-  shellcheck -x ../../launch/*.sh ../../launch/slurm.sbatch ./*.sh
+  shellcheck -x ../../launch/*.sh ../../launch/slurm.sbatch ./*.sh ../MPI/*.sh ../../benchmarks/*.sh
 else
   echo "SKIPPED, as there is no shellcheck: NO SCRIPT WAS CHECKED"
 fi

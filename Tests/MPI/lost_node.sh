@@ -51,8 +51,10 @@ until grep -q '"step":8,' runs/lost/metrics.jsonl 2>/dev/null; do
   sleep 0.05
 done
 # The first process inside has the switch.
-script=$(pgrep -P $job) && outside=$(pgrep -P "$script") && inside=$(pgrep -P "$outside") &&
-  nsenter --target "$inside" --net ip link delete port3 || fail "the link of a node could not be cut"
+if ! { script=$(pgrep -P $job) && outside=$(pgrep -P "$script") && inside=$(pgrep -P "$outside") &&
+  nsenter --target "$inside" --net ip link delete port3; }; then
+  fail "the link of a node could not be cut"
+fi
 code=0
 wait $job || code=$?
 [ "$code" = 0 ] || fail "the job ended with code $code"
