@@ -57,7 +57,13 @@ fitting() {
 
 # Whether mpirun starts its daemons by a remote shell: where a batch system does, hosts need not allow one.
 uses_remote_shell() {
-  [[ " ${mca[*]-} " == *" --mca plm rsh "* || ${OMPI_MCA_plm-} == rsh || -z ${SLURM_JOB_ID-}${PBS_JOBID-}${LSB_JOBID-} ]]
+  local known
+  case " ${mca[*]-} --mca plm ${OMPI_MCA_plm-} " in *" --mca plm rsh "* | *" --mca plm ^"*) return 0 ;; esac
+  [ -z "${SLURM_JOB_ID-}" ] || return 1
+  [ -n "${PBS_JOBID-}${LSB_JOBID-}" ] || return 0
+  # These only where Open MPI was built with them.
+  known=$(ompi_info --parsable 2>/dev/null | grep -E '^mca:plm:(tm|lsf):' || true)
+  [ -z "$known" ]
 }
 # Whether a host can be started on, asked as mpirun will; this one need not be.
 answers() {

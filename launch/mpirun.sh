@@ -14,7 +14,8 @@
 #   --program FILE          instead of hadal
 #   --allow-run-as-root     for containers without another user (or OMPI_ALLOW_RUN_AS_ROOT=1 and …_CONFIRM=1)
 #   --max-restarts K        start a job that failed again, K times at most: hadal goes on from its last good checkpoint,
-#                           without hosts that no longer answer, on as many ranks as the configuration then allows.
+#                           without hosts that no longer answer (asked by the remote shell; not where Slurm, PBS or LSF
+#                           starts ranks), on as many ranks as the configuration then allows.
 #                           Not after code 2 (wrong options or configuration) or a signal   default: 0
 #   --answer-within S       seconds that a host's remote shell has to answer before such a start   default: 10
 #   --dry-run               print the command, run nothing

@@ -30,7 +30,7 @@ final class BackgroundSave {
   private var stage: Stage
   private let begin = ContinuousClock.now
   let isHurried: Bool
-  private let pace: WritingPace
+  let pace: WritingPace
 
   /// Begins to write; what `elements` reads must be left alone until `.written`.
   /// - Parameter isHurried: whether the driver only waits for it.

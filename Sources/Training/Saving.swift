@@ -46,6 +46,9 @@ extension Trainer {
 
   /// Between two steps: goes on with the save that is under way, if there is one.
   func pollSave(_ recorder: RunRecorder?) throws(CheckpointError) {
+    if let saving, let every = configuration.checkpoint.every, 2 * (state.step - saving.step) >= every {
+      saving.pace.hurry()
+    }
     try goingOn(recorder) { (recorder) throws(CheckpointError) in
       try followSave(isPatient: false, recorder)
     }

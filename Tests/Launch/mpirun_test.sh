@@ -101,7 +101,14 @@ expect 0 'goes on with 1 ranks instead of 3' env FITS=yes "${lost[@]}" --program
 asks='source launch/hosts.sh; mca=($MCA); if uses_remote_shell; then echo asks; else echo trusts; fi'
 expect 0 '^asks$' env -u SLURM_JOB_ID -u PBS_JOBID -u LSB_JOBID MCA= bash -c "$asks"
 expect 0 '^trusts$' env SLURM_JOB_ID=1 MCA= bash -c "$asks"
-expect 0 '^asks$' env PBS_JOBID=1 MCA='--mca plm rsh' bash -c "$asks"
+expect 0 '^asks$' env SLURM_JOB_ID=1 MCA='--mca plm rsh' bash -c "$asks"
+expect 0 '^asks$' env SLURM_JOB_ID=1 MCA='--mca plm ^slurm' bash -c "$asks"
+mkdir "$work/built"
+printf '#!/bin/sh\nprintenv BUILT\n' >"$work/built/ompi_info"
+chmod +x "$work/built/ompi_info"
+inside=(env -u SLURM_JOB_ID PBS_JOBID=1 MCA= PATH="$work/built:$PATH")
+expect 0 '^asks$' "${inside[@]}" BUILT=mca:plm:rsh:version bash -c "$asks"
+expect 0 '^trusts$' "${inside[@]}" BUILT=mca:plm:tm:version bash -c "$asks"
 expect 2 '--answer-within is for hosts before another start' "${dry[@]}" --answer-within 3
 expect 1 'refused, by hadal' env FITS=no "${lost[@]}" "${wanted[@]}"
 expect 1 'no number of ranks up to the 1 that are left' env FITS=no "${lost[@]}" "${wanted[@]}"

@@ -13,7 +13,13 @@ if [ "$(id -u)" -ne 0 ] || ! unshare --net --uts --ipc --pid --fork --mount-proc
   exit 0
 fi
 directory=$(mktemp -d)
-trap 'rm -rf "$directory"' EXIT
+job=''
+# The cluster goes with the process that has made it.
+end() {
+  [ -z "$job" ] || { pkill -KILL -P "$job"; kill -KILL "$job"; wait "$job"; } 2>/dev/null || true
+  rm -rf "$directory"
+}
+trap end EXIT
 cd "$directory"
 fail() {
   echo "lost_node.sh: $1:" >&2
@@ -57,6 +63,7 @@ if ! { script=$(pgrep -P $job) && outside=$(pgrep -P "$script") && inside=$(pgre
 fi
 code=0
 wait $job || code=$?
+job=''
 [ "$code" = 0 ] || fail "the job ended with code $code"
 grep -q 'left out, as the remote shell gives no answer within 10 s: node3$' lost.log || fail "no word of the lost node"
 grep -q 'goes on with 2 ranks instead of 3, on node1,node2$' lost.log || fail "no word of the ranks that are left"

@@ -97,17 +97,50 @@ struct AsynchronousSaveTests {
     }
   }
 
-  /// What is only about to remove old checkpoints is not in the way of a save that may be skipped.
+  /// What is only about to remove old checkpoints is not in the way of a save that may be skipped, which waits for that.
   @Test func aDurableSaveIsNotBusy() throws {
+    let disk = GatedDisk(.removals)
     let trainer = try trainer(["checkpoint={every: 1, when_busy: skip}"])
-    for step in 1...3 {
+    trainer.store = CheckpointStore(directory: store.directory, keep: 1, fileSystem: disk)
+    for step in 1...2 {
       _ = try trainer.step()
       try trainer.save(nil)
-      #expect(trainer.saving?.step == step)
-      while trainer.lastSave.step < step { try trainer.pollSave(nil) }
+      if step == 1 { try trainer.finishSave(nil) }
     }
+    while trainer.lastSave.step < 2 { try trainer.pollSave(nil) }
+    _ = try trainer.step()
+    disk.open(after: 0.05)
+    try trainer.save(nil)
+    #expect(trainer.saving?.step == 3)
     try trainer.finishSave(nil)
-    #expect(try trainer.store.steps() == [3, 2, 1])
+    #expect(try trainer.store.steps() == [3])
+  }
+
+  /// Rests are nine times as long as the work, until half the way to the next save is gone.
+  @Test func aSaveHurriesBeforeTheNextIsDue() throws {
+    let disk = GatedDisk()
+    let trainer = try trainer(["checkpoint={every: 4}"], disk: disk)
+    _ = try trainer.step()
+    try trainer.save(nil)
+    let pace = try #require(trainer.saving?.pace)
+    for expected in [0.09, 0] {
+      _ = try trainer.step()
+      try trainer.pollSave(nil)
+      #expect(abs(pace.pause(after: 0.01) - expected) < 1e-12)
+    }
+    disk.open()
+    try trainer.finishSave(nil)
+  }
+
+  /// Who waits for a save does not wait for its rests.
+  @Test func aSaveThatIsWaitedForHurries() throws {
+    let trainer = try trainer(["checkpoint={every: 100}"])
+    _ = try trainer.step()
+    try trainer.save(nil)
+    let pace = try #require(trainer.saving?.pace)
+    #expect(pace.pause(after: 10) == 1)
+    try trainer.finishSave(nil)
+    #expect(pace.pause(after: 10) == 0)
   }
 
   /// Ranks answer each other while one waits for its disk: `communication.timeout` is none for disks.
