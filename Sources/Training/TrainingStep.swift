@@ -29,8 +29,7 @@ extension Trainer {
   package func step() throws -> StepMetrics {
     let step = sumGradients()
     guard step.isFinite else { throw TrainingError.nonFinite(cause(step), tolerated: 0) }
-    defer { settle() }
-    return update(step)
+    return update(step, settling: true)
   }
 
   /// Waits for what the last update changed on other ranks: before parameters are read outside of a step.
@@ -77,11 +76,14 @@ extension Trainer {
     return (0..<own / size).lazy.map { source.microBatch(first: first + $0 * size, count: size) }
   }
 
-  /// - Parameter rate: instead of the one that is due.
-  func update(_ step: SummedStep, rate: Double? = nil) -> StepMetrics {
+  /// - Parameters:
+  ///   - rate: instead of the one that is due.
+  ///   - settling: whether parameters travel at once, and count to this step, instead of with the next one.
+  func update(_ step: SummedStep, rate: Double? = nil, settling: Bool = false) -> StepMetrics {
     let rate = rate ?? self.rate(step)
     optimizer.update(learningRate: rate, norm: step.norm, step: state.step + 1 - state.skippedSteps)
     if let ranks { ranks.shards.ownedDidChange() } else { model.weightsDidChange() }
+    if settling { settle() }
     model.updateBiases(loads: step.sums.loads, speed: Float(step.biasUpdateSpeed))
     return count(step, rate: rate, isSkipped: false)
   }

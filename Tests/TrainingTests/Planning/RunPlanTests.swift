@@ -161,7 +161,7 @@ import Testing
       forward: PerStage(times.map { $0.forward * unit }),
       inputGradient: PerStage(times.map { $0.inputGradient * unit }),
       weightGradient: PerStage(times.map { $0.weightGradient * unit }))
-    let free = try #require(two.schedule).simulate(costs)
+    let free = try #require(two.schedule).asPlayed(overlapping: true).simulate(costs)
     #expect(two.prediction(on: machine).makespan == free.makespan)
     // Slow links: at least as long as the messages of the busiest of them.
     costs.link = Link(latency: 0, bandwidth: 1e3)
