@@ -39,9 +39,13 @@ package final class Tape {
 
   /// Runs backward from the given gradients to every input and parameter; the tape is empty afterwards.
   ///
-  /// Weight gradients follow their input gradients.
-  package func backward(from roots: [(Variable, Tensor)]) {
-    backward(from: roots, owe: { $0.run() }, isOwing: { false })
+  /// - Parameter queue: takes the weight gradients at its end, and runs them while there is nothing else to compute; nil:
+  ///   they follow their input gradients.
+  package func backward(from roots: [(Variable, Tensor)], leavingTo queue: WeightQueue? = nil) {
+    guard let queue else { return backward(from: roots, owe: { $0.run() }, isOwing: { false }) }
+    backward(
+      from: roots, owe: { queue.add($0) }, isOwing: { !queue.isEmpty },
+      messageWasSent: { queue.messageWasSent() })
   }
 
   /// The same, but the weight gradients are left to the caller, oldest first.
@@ -49,13 +53,6 @@ package final class Tape {
     var owed: [WeightWork] = []
     backward(from: roots, owe: { owed.append($0) }, isOwing: { !owed.isEmpty })
     return owed
-  }
-
-  /// The same, with the weight gradients at the end of a queue that runs them while there is nothing else to compute.
-  package func backward(from roots: [(Variable, Tensor)], leavingTo queue: WeightQueue) {
-    backward(
-      from: roots, owe: { queue.add($0) }, isOwing: { !queue.isEmpty },
-      messageWasSent: { queue.messageWasSent() })
   }
 
   private func backward(

@@ -86,10 +86,8 @@ package final class ModelStages: StageWork {
     let tape = entry.context.tape
     if deferring {
       entry.owed = tape.inputGradients(from: roots)
-    } else if let weights {
-      tape.backward(from: roots, leavingTo: weights)
     } else {
-      tape.backward(from: roots)
+      tape.backward(from: roots, leavingTo: weights)
     }
     let result = entry.input?.gradient
     precondition((result == nil) == (entry.input == nil), "\(cell): no gradient of its input")

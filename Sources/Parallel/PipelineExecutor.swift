@@ -40,28 +40,29 @@ package final class PipelineExecutor {
   package func run() -> LaneRecord {
     let lane = schedule.lanes[rank]
     var record = LaneRecord(begin: .now)
-    waiter.beginFilling()
-    defer { waiter.endFilling() }
     for (index, action) in lane.enumerated() {
       pipeline.isDoing("action \(index + 1) of \(lane.count) of \(schedule.name), \(action)")
       postReceives(of: lane, through: index + Self.ahead)
       let before = ContinuousClock.now
       let messages = placement.messages(receivedBy: action, on: rank)
-      for message in messages { arrive(message) }
-      // Before activations of another micro-batch are added to theirs.
-      waiter.finishWeights()
-      record.addWeights(waiter.takeFilled())
+      // What is computed within an action is in its time.
+      let weights = waiter.fillings {
+        for message in messages { arrive(message) }
+        // Before activations of another micro-batch are added to theirs.
+        waiter.finishWeights()
+      }
+      record.addWeights(weights)
       let start = ContinuousClock.now
       let exposed = pipeline.counters.exposedSeconds
       perform(action)
-      // What was computed within the action is in its time.
-      _ = waiter.takeFilled()
       record.add(
         action, waited: before..<start, end: .now, exposed: pipeline.counters.exposedSeconds - exposed)
     }
-    waiter.finish(leaving, of: pipeline)
-    waiter.finishWeights()
-    record.addWeights(waiter.takeFilled())
+    let weights = waiter.fillings {
+      waiter.finish(leaving, of: pipeline)
+      waiter.finishWeights()
+    }
+    record.addWeights(weights)
     record.end = .now
     pipeline.isDoing("")
     return record

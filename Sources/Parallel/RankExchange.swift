@@ -36,11 +36,8 @@ package final class RankExchange: ExpertExchange {
     let group = path.group
     let purpose = Purpose("row counts of slices", .control, layer: layer, microBatch: microBatch)
     let counts = TokenSlicing.counts(indices, ranks: group.size, expertsOfRank: experts / group.size)
-    let exchange = waiter.endingJob(group) { () throws(CommunicationError) in
-      try group.startExchange(counts: counts, purpose)
-    }
-    waiter.finish([exchange.request], of: group)
-    let least = TokenSlicing.leastSlices(TokenSlicing.sums(exchange.arrived), limit: limit)
+    let arriving = TokenSlicing.sums(waiter.exchange(counts: counts, of: group, purpose))
+    let least = TokenSlicing.leastSlices(arriving, limit: limit)
     let count = waiter.endingJob(group) { () throws(CommunicationError) in
       try group.allReduce([least], .maximum, purpose)[0]
     }

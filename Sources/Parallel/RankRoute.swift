@@ -33,11 +33,8 @@ package final class RankRoute: ExpertRoute {
   private func addHop(_ indices: Tensor) {
     let (group, experts) = (path.groups[hops.count], expertsOfRank[hops.count])
     let itinerary = Itinerary(indices, ranks: group.size, expertsOfRank: experts)
-    let counts = waiter.endingJob(group) { () throws(CommunicationError) in
-      try group.startExchange(counts: itinerary.counts, purpose("row counts", .control))
-    }
-    waiter.finish([counts.request], of: group)
-    hops.append(Hop(itinerary, arriving: counts.arrived, group))
+    let arriving = waiter.exchange(counts: itinerary.counts, of: group, purpose("row counts", .control))
+    hops.append(Hop(itinerary, arriving: arriving, group))
   }
 
   package var plan: RoutingPlan {

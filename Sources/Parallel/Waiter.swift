@@ -7,7 +7,7 @@ package final class Waiter {
   /// What else this rank can compute meanwhile.
   private let strands: Strands?
   private let weights: WeightQueue?
-  /// When weight gradients were computed instead of waiting, since this was last read; nil while nobody reads it.
+  /// When weight gradients were computed; nil while nobody asks.
   private var filled: [Range<ContinuousClock.Instant>]?
 
   package init(_ strands: Strands? = nil, _ weights: WeightQueue? = nil) {
@@ -26,37 +26,41 @@ package final class Waiter {
   /// Computes weight gradients that were put off for as long as a request is not complete, then waits.
   func finish(_ requests: [Request], of group: Communicator) {
     endingJob(group) { () throws(CommunicationError) in
-      if let weights, !weights.isEmpty {
-        let start = ContinuousClock.now
+      try fill { (weights) throws(CommunicationError) in
         for request in requests {
           while try !request.isComplete(), weights.runNext() {}
         }
-        filled?.append(start..<ContinuousClock.now)
       }
       try waitAll(requests)
     }
   }
 
   /// Computes all weight gradients that were put off.
-  package func finishWeights() {
+  package func finishWeights() { fill { $0.runAll() } }
+
+  private func fill<Failure>(_ body: (WeightQueue) throws(Failure) -> Void) throws(Failure) {
     guard let weights, !weights.isEmpty else { return }
     let start = ContinuousClock.now
-    weights.runAll()
+    try body(weights)
     filled?.append(start..<ContinuousClock.now)
   }
 
-  /// From now on keeps when weight gradients are computed, for ``takeFilled()``.
-  func beginFilling() { filled = [] }
-
-  /// When weight gradients were computed since this was last called.
-  func takeFilled() -> [Range<ContinuousClock.Instant>] {
-    guard let spans = filled else { preconditionFailure("nobody keeps when weight gradients are computed") }
+  /// When weight gradients were computed in `body`.
+  func fillings(in body: () -> Void) -> [Range<ContinuousClock.Instant>] {
     filled = []
-    return spans
+    defer { filled = nil }
+    body()
+    return filled ?? []
   }
 
-  /// Nobody reads them any more.
-  func endFilling() { filled = nil }
+  /// All-to-all of integers; weight gradients fill the wait.
+  func exchange(counts: [Int], of group: Communicator, _ purpose: Purpose) -> [Int] {
+    let exchange = endingJob(group) { () throws(CommunicationError) in
+      try group.startExchange(counts: counts, purpose)
+    }
+    finish([exchange.request], of: group)
+    return exchange.arrived
+  }
 
   package func endingJob<Result>(
     _ group: Communicator, _ body: () throws(CommunicationError) -> Result

@@ -124,11 +124,7 @@ package struct StepRunner {
       }
       owed = { [device = model.device, weights = ranks?.weights] in
         let roots = roots.map { ($0, Tensor([1], [1 as Float], on: device)) }
-        if let weights {
-          context.tape.backward(from: roots, leavingTo: weights)
-        } else {
-          context.tape.backward(from: roots)
-        }
+        context.tape.backward(from: roots, leavingTo: weights)
       }
       guard ranks?.strands == nil || index == batches.count - 1 else { continue }
       let end = ContinuousClock.now
