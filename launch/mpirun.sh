@@ -217,10 +217,8 @@ place
 bridges=lo,docker0,virbr0
 parameters=(--mca oob_tcp_if_exclude "$bridges" --mca btl_tcp_if_exclude "$bridges")
 [ -z "$network" ] || parameters=(--mca oob_tcp_if_include "$network" --mca btl_tcp_if_include "$network")
-# Ranks of another program that share cores; hadal's sleep by themselves.
-hadal=()
-hadal_command "$@"
-[ $oversubscribe = no ] || [ ${#hadal[@]} -gt 0 ] || parameters+=(--mca mpi_yield_when_idle 1)
+# Ranks of another program that share cores; hadal's sleep by themselves, whatever it is told to do.
+[ $oversubscribe = no ] || [[ " $program $* " =~ [/\ ]hadal\  ]] || parameters+=(--mca mpi_yield_when_idle 1)
 # A node that vanishes closes no connection, and mpirun would wait for it for minutes or for ever: after 20 s of silence
 # it asks four times, 5 s apart, and ends the job.
 for setting in time:20 intvl:5 probes:4; do
@@ -250,7 +248,8 @@ if [ $dry_run = yes ]; then
 fi
 
 # For starts without hosts that are gone.
-all_lines=$lines all_ranks=$ranks
+all_lines=$lines all_ranks=$ranks hadal=()
+hadal_command "$@"
 
 # --- Run -------------------------------------------------------------------------------------------------------------
 

@@ -131,7 +131,9 @@ expect 137 'mpirun still waits for a node that has vanished: ended' env PATH="$w
 kill "$(cat "$work/shell_id")"
 # Ranks of other programs that share cores give way to each other; hadal's do so by themselves.
 expect 0 '--mca mpi_yield_when_idle 1 ' "${dry[@]}" -n 33 --oversubscribe
-expect 1 '^0$' sh -c "launch/mpirun.sh --program '$work/hadal' --dry-run -n 33 --oversubscribe train c.yaml | grep -c yield"
+for words in 'train c.yaml' 'bench exchange'; do
+  expect 1 '^0$' sh -c "launch/mpirun.sh --program '$work/hadal' --dry-run -n 33 --oversubscribe $words | grep -c yield"
+done
 expect 0 'oob_tcp_keepalive_time 20 .*oob_tcp_keepalive_probes 4' "${dry[@]}"
 expect 0 'oob_tcp_keepalive_probes 4 --mca oob_tcp_keepalive_time 3' "${dry[@]}" --mca oob_tcp_keepalive_time 3
 "${run[@]}" --program "$work/waits" >"$work/job" 2>&1 &
