@@ -14,11 +14,8 @@ gradients have been summed in another order). `--share` gives each rank so many 
 cores: the time in which one waits would else make another faster.
 """
 import argparse
-import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 
@@ -48,24 +45,16 @@ def main():
     hadal, directory = programs.hadal(arguments.hadal), tempfile.mkdtemp()
     data = arguments.nodes * arguments.slots // arguments.pipeline
 
-    def run(name, rate, overlap):
+    def run(rate, overlap):
         schedule = "dualpipe" if overlap == "true" else "1f1b"
         pipeline = f"pipeline: {arguments.pipeline}, schedule: {schedule}, " if arguments.pipeline > 1 else ""
-        settings = MODEL + [
-            f"run.directory={directory}", f"run.name={name}", f"training.steps={arguments.steps}",
-            f"training.global_batch_size={8 * data * arguments.micro_batches}",
-            f"parallel={{{pipeline}expert: {data}, overlap: {overlap}}}"] + arguments.set
-        command = [
-            os.path.join(programs.ROOT, "launch", "local-cluster.sh"), str(arguments.nodes),
-            "--slots", str(arguments.slots), "--rate", rate, "--share", arguments.share, "--", hadal, "train", arguments.config
-        ] + [part for setting in settings for part in ("--set", setting)]
-        print(f"+ {' '.join(command)}", file=sys.stderr, flush=True)
-        done = subprocess.run(command, cwd=programs.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            sys.exit(f"{done.stdout}\nended with exit code {done.returncode}")
-        with open(os.path.join(directory, name, "metrics.jsonl")) as file:
-            records = [json.loads(line) for line in file]
-        return [record for record in records if record["kind"] == "step"]
+        return programs.train_on_cluster(
+            hadal, [str(arguments.nodes), "--slots", str(arguments.slots), "--rate", rate, "--share", arguments.share],
+            arguments.config, directory,
+            MODEL + [
+                f"training.steps={arguments.steps}",
+                f"training.global_batch_size={8 * data * arguments.micro_batches}",
+                f"parallel={{{pipeline}expert: {data}, overlap: {overlap}}}"] + arguments.set)
 
     def of(steps, key):
         return statistics.median(step.get(key, 0) for step in steps[1:])
@@ -73,13 +62,13 @@ def main():
     def exchange(steps):
         return statistics.median(sum(step.get(f"exposed_seconds_{k}", 0) for k in EXCHANGE) for step in steps[1:])
 
-    free = run("free", "none", "false")
+    free = run("none", "false")
     computing = of(free, "step_seconds") - of(free, "exposed_communication_seconds")
     leaving = sum(of(free, f"sent_bytes_{kind}") for kind in EXCHANGE) / arguments.nodes
     rate = arguments.rate or max(1, round(leaving * 8e-6 / (computing * arguments.ratio)))
     print(f"{arguments.nodes} nodes of {arguments.slots} rank(s): a step computes for {computing:.2f} s and sends "
           f"{leaving / 1e6:.0f} MB of rows from each node; links of {rate} Mbit/s")
-    apart, overlapped = (run(name, f"{rate}mbit", name) for name in ("false", "true"))
+    apart, overlapped = (run(f"{rate}mbit", overlap) for overlap in ("false", "true"))
     print(f"{'seconds of a step':24}{'without overlap':>18}{'with overlap':>18}")
     rows = [("whole", "step_seconds"), ("exposed", "exposed_communication_seconds")] + [
         (f"  {kind}", f"exposed_seconds_{kind}") for kind in KINDS]
@@ -92,9 +81,7 @@ def main():
     same = [a["loss"] == b["loss"] == c["loss"] for a, b, c in zip(free, apart, overlapped)]
     same = same[:1] if arguments.pipeline > 1 else same
     print("losses: the same bits" if all(same) else "losses: DIFFERENT")
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump({"free": free, "apart": apart, "overlapped": overlapped, "rate": rate}, file, indent=1)
+    programs.finish(arguments, {"free": free, "apart": apart, "overlapped": overlapped, "rate": rate})
     shutil.rmtree(directory)
     sys.exit(0 if all(same) else 1)
 

@@ -8,11 +8,8 @@ Four nodes of one rank are made on this machine (launch/local-cluster.sh), witho
 takes messages for free. Prints medians over the steps but the first, and fails where they are further apart than 10 %.
 """
 import argparse
-import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 
@@ -37,19 +34,10 @@ def main():
     print(f"{'schedule':12}{'measured s':>12}{'predicted s':>12}{'ratio':>8}{'bubble':>8}")
     ratios = []
     for schedule in arguments.schedules:
-        settings = SETTINGS + [
-            f"run.directory={directory}", f"run.name={schedule}", f"training.steps={arguments.steps}",
-            f"parallel={{pipeline: 4, schedule: {schedule}}}"] + arguments.set
-        command = [
-            os.path.join(programs.ROOT, "launch", "local-cluster.sh"), "4", "--rate", "none", "--share", arguments.share,
-            "--", hadal, "train", arguments.config
-        ] + [part for setting in settings for part in ("--set", setting)]
-        print(f"+ {' '.join(command)}", file=sys.stderr, flush=True)
-        done = subprocess.run(command, cwd=programs.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            sys.exit(f"{done.stdout}\nended with exit code {done.returncode}")
-        with open(os.path.join(directory, schedule, "metrics.jsonl")) as file:
-            steps = [record for record in map(json.loads, file) if record["kind"] == "step"][1:]
+        steps = programs.train_on_cluster(
+            hadal, ["4", "--rate", "none", "--share", arguments.share], arguments.config, directory,
+            SETTINGS + [f"training.steps={arguments.steps}", f"parallel={{pipeline: 4, schedule: {schedule}}}"]
+            + arguments.set)[1:]
         median = {key: statistics.median(step[key] for step in steps)
                   for key in ("makespan_seconds", "predicted_makespan_seconds", "bubble_fraction")}
         ratios.append(statistics.median(s["makespan_seconds"] / s["predicted_makespan_seconds"] for s in steps))

@@ -3,6 +3,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -59,6 +60,24 @@ def run_json(command, **options):
     if done.returncode != 0:
         sys.exit(f"failed with exit code {done.returncode}: {' '.join(command)}")
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def train_on_cluster(hadal, options, config, directory, settings):
+    """Trains on nodes that launch/local-cluster.sh makes with `options`; returns the records of the steps.
+
+    Settings are those of --set, and name the run directory/run, which is made anew.
+    """
+    run = os.path.join(directory, "run")
+    shutil.rmtree(run, ignore_errors=True)
+    settings = settings + [f"run.directory={directory}", "run.name=run"]
+    command = [os.path.join(ROOT, "launch", "local-cluster.sh"), *options, "--", hadal, "train", config] + [
+        part for setting in settings for part in ("--set", setting)]
+    print(f"+ {' '.join(command)}", file=sys.stderr, flush=True)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{done.stdout}\nended with exit code {done.returncode}")
+    with open(os.path.join(run, "metrics.jsonl")) as file:
+        return [record for record in map(json.loads, file) if record["kind"] == "step"]
 
 
 def median(values):

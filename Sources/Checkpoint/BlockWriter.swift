@@ -2,7 +2,7 @@ internal import Foundation
 internal import Glibc
 internal import Synchronization
 
-/// Blocks of a file on their way to the disk: a thread writes one while the next is filled.
+/// A file in blocks: a thread writes one while the next is filled. One of less than a block needs no thread.
 ///
 /// `@unchecked Sendable`: a block belongs to the one who fills it until `put`, then to the thread until it is free again;
 /// semaphores hand it over.
@@ -16,53 +16,60 @@ final class BlockWriter: @unchecked Sendable {
   private let blocks = (0..<count).map { _ in
     UnsafeMutableRawBufferPointer.allocate(byteCount: blockBytes, alignment: 4096)
   }
-  /// Not with the count as its value: the library wants that back at the end, when a block is still being filled.
+  /// Blocks but the one that is being filled.
   private let free = DispatchSemaphore(value: 0)
   private let filled = DispatchSemaphore(value: 0)
   private let ended = DispatchSemaphore(value: 0)
   private let failure = Mutex<CheckpointError?>(nil)
   /// How many blocks have been filled, and written.
   private var (next, written) = (0, 0)
+  private var isRunning = false
   /// No block follows the last one.
   private let isLast = Atomic<Bool>(false)
 
+  init(_ file: OpenFile, on fileSystem: any FileSystem) { (self.file, self.fileSystem) = (file, fileSystem) }
+
+  deinit { for block in blocks { block.deallocate() } }
+
+  /// The one that is being filled.
+  var block: UnsafeMutableRawBufferPointer { blocks[next % Self.count] }
+
+  /// Gives the block, which is full, to the disk, and waits until there is another.
+  ///
+  /// - Throws: what the disk says of an earlier one.
+  func put() throws(CheckpointError) {
+    if !isRunning { start() }
+    next += 1
+    filled.signal()
+    free.wait()
+    if let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  /// Writes what the last block holds, once the disk has taken the others.
+  func finish(last count: Int) throws(CheckpointError) {
+    end()
+    if let error = failure.withLock({ $0 }) { throw error }
+    try fileSystem.writeAll(UnsafeRawBufferPointer(rebasing: block[..<count]), to: file)
+  }
+
+  /// Waits for the thread, which must not write to a file that is given up.
+  func end() {
+    guard isRunning else { return }
+    isRunning = false
+    isLast.store(true, ordering: .sequentiallyConsistent)
+    filled.signal()
+    ended.wait()
+  }
+
   /// The thread has the priority and the processors of this one.
-  init(_ file: OpenFile, on fileSystem: any FileSystem) {
-    (self.file, self.fileSystem) = (file, fileSystem)
+  private func start() {
+    isRunning = true
     fileSystem.expectBlocks(in: file)
-    for _ in blocks { free.signal() }
+    for _ in blocks.dropFirst() { free.signal() }
     let thread = Thread { [self] in run() }
     thread.name = "hadal-disk"
     thread.stackSize = 1 << 20
     thread.start()
-  }
-
-  deinit { for block in blocks { block.deallocate() } }
-
-  /// Room for the next block, once there is.
-  ///
-  /// - Throws: what the disk says of an earlier one.
-  func room() throws(CheckpointError) -> UnsafeMutableRawBufferPointer {
-    free.wait()
-    if let error = failure.withLock({ $0 }) {
-      free.signal()
-      throw error
-    }
-    return blocks[next % Self.count]
-  }
-
-  /// The block that `room` gave is full.
-  func put() {
-    next += 1
-    filled.signal()
-  }
-
-  /// Waits for the disk; to be called once, also after a failure.
-  func finish() throws(CheckpointError) {
-    isLast.store(true, ordering: .sequentiallyConsistent)
-    filled.signal()
-    ended.wait()
-    if let error = failure.withLock({ $0 }) { throw error }
   }
 
   private func run() {
