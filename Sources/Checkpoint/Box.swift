@@ -16,6 +16,11 @@ package struct Box: Hashable, Sendable {
 
   func end(_ dimension: Int) -> Int { offset[dimension] + shape[dimension] }
 
+  /// Where the element at `index` of the whole tensor stands among those of the box, dense and row-major.
+  func offset(of index: [Int]) -> Int {
+    shape.indices.reduce(0) { $0 * shape[$1] + index[$1] - offset[$1] }
+  }
+
   func isInside(_ outer: [Int]) -> Bool {
     // Subtracted, not added: an offset read from a file may be huge.
     outer.count == shape.count

@@ -21,17 +21,12 @@ func copyCommonElements(
   var index = Array(common.offset[..<outer])
   let tail = common.offset[outer...]
   while true {
-    let from = byteOffset(index + tail, in: sourceBox, width: width)
-    let to = byteOffset(index + tail, in: destinationBox, width: width)
+    let from = sourceBox.offset(of: index + tail) * width
+    let to = destinationBox.offset(of: index + tail) * width
     UnsafeMutableRawBufferPointer(rebasing: destination[to..<to + run]).copyMemory(
       from: UnsafeRawBufferPointer(rebasing: source[from..<from + run]))
     guard let next = index.indices.last(where: { index[$0] + 1 < common.end($0) }) else { return }
     index[next] += 1
     for dimension in next + 1..<outer { index[dimension] = common.offset[dimension] }
   }
-}
-
-/// Where the element at `index` of the whole tensor stands in an array of the elements of `box`.
-private func byteOffset(_ index: [Int], in box: Box, width: Int) -> Int {
-  width * box.shape.indices.reduce(0) { $0 * box.shape[$1] + index[$1] - box.offset[$1] }
 }

@@ -10,9 +10,10 @@ extension StoredCheckpoint {
     } catch { return [error] }
     var faults: [CheckpointError] = []
     for file in manifest.files {
-      do throws(CheckpointError) { try check(file, at: "\(path)/\(file.name)", hashing: true) } catch {
-        faults.append(error)
-      }
+      do throws(CheckpointError) {
+        try checkLength(file, at: "\(path)/\(file.name)")
+        try checkHash(file, at: "\(path)/\(file.name)")
+      } catch { faults.append(error) }
     }
     guard faults.isEmpty else { return faults }
     do throws(CheckpointError) {

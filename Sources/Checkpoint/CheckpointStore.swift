@@ -60,21 +60,6 @@ package struct CheckpointStore: Sendable {
     }
   }
 
-  /// Opens the newest checkpoint that is whole: for resuming after anything.
-  ///
-  /// - Returns: The checkpoint, nil if there is none; and why newer ones were passed over, the newest
-  ///   first.
-  /// - Throws: `CheckpointError` if the directory cannot be listed; damage to a checkpoint is not thrown.
-  package func openNewestValid() throws(CheckpointError) -> (
-    checkpoint: StoredCheckpoint?, rejected: [CheckpointError]
-  ) {
-    var rejected: [CheckpointError] = []
-    for name in try StoreContents(directory).newestFirst {
-      do throws(CheckpointError) { return (try open(name, .all), rejected) } catch { rejected.append(error) }
-    }
-    return (nil, rejected)
-  }
-
   private func open(
     _ step: Int, _ hashing: StoredCheckpoint.Hashing
   ) throws(CheckpointError) -> StoredCheckpoint {

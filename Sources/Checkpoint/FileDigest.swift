@@ -1,5 +1,4 @@
 internal import Crypto
-internal import Glibc
 
 /// A file's length and SHA-256: how a checkpoint knows that a file is whole.
 package struct FileDigest: Hashable, Sendable {
@@ -11,22 +10,19 @@ package struct FileDigest: Hashable, Sendable {
 
   /// Reads the whole file and hashes it.
   ///
-  /// Reads instead of mapping, so that an unreadable disk block is an error here and not a signal later.
-  /// - Throws: `CheckpointError` if the file cannot be read to its end.
-  package init(ofFileAt path: String) throws(CheckpointError) {
-    let file = try ReadableFile(path)
-    posix_fadvise(file.descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
-    defer { buffer.deallocate() }
+  /// - Parameter isReadAgain: whether the file should stay in the page cache.
+  /// - Throws: `CheckpointError` if it cannot be read to its end.
+  package init(ofFileAt path: String, isReadAgain: Bool = false) throws(CheckpointError) {
+    try self.init(of: try BlockReader(path, isReadAgain: isReadAgain))
+  }
+
+  /// Hashes a whole file while it is read.
+  ///
+  /// - Parameter second: what else every block goes through, on a thread of its own.
+  init(of file: BlockReader, second: (@Sendable (FileBlock) -> Void)? = nil) throws(CheckpointError) {
     var hash = SHA256()
-    var length = 0
-    while true {
-      let count = try system("read", path) { read(file.descriptor, buffer.baseAddress, buffer.count) }
-      if count == 0 { break }
-      hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-      length += count
-    }
-    self.init(length: length, sha256: hexadecimal(hash.finalize()))
+    try file.read(second: second) { hash.update(bufferPointer: $0.bytes) }
+    self.init(length: file.length, sha256: hexadecimal(hash.finalize()))
   }
 }
 

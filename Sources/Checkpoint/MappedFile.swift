@@ -26,28 +26,3 @@ final class MappedFile {
     if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
   }
 }
-
-/// An open regular file, closed when dropped.
-struct ReadableFile: ~Copyable {
-  let descriptor: Int32
-  let length: Int
-
-  /// - Throws: `CheckpointError`: `.missing`, `.malformed` for what is not a regular file, or `.system`.
-  init(_ path: String) throws(CheckpointError) {
-    // Not blocking: opening a named pipe would wait for a writer for ever.
-    let opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    if opened < 0 {
-      let code = errno
-      if code == ENOENT { throw CheckpointError(.missing, path: path, "there is no such file") }
-      throw systemError(code, "open for reading", path)
-    }
-    var status = stat()
-    guard fstat(opened, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      close(opened)
-      throw CheckpointError(.malformed, path: path, "is not a regular file")
-    }
-    (descriptor, length) = (opened, Int(status.st_size))
-  }
-
-  deinit { close(descriptor) }
-}

@@ -34,6 +34,11 @@ package final class SafetensorsFile {
     UnsafeRawBufferPointer(rebasing: file.bytes[try found(name).range])
   }
 
+  /// Where a tensor's elements are, from the start of the file.
+  ///
+  /// - Throws: `CheckpointError` of kind `.missing` if the file does not hold it.
+  func place(_ name: String) throws(CheckpointError) -> Range<Int> { try found(name).range }
+
   private func found(_ name: String) throws(CheckpointError) -> SafetensorsHeader.Entry {
     guard let entry = entries[name] else {
       throw CheckpointError(

@@ -29,8 +29,14 @@ package final class StoredCheckpoint {
     manifest = try Manifest(contentsOf: "\(path)/\(Manifest.fileName)")
     var files: [String: SafetensorsFile] = [:]
     for (index, file) in manifest.files.enumerated() {
-      try Self.check(file, at: "\(path)/\(file.name)", hashing: hashing.includes(index))
-      files[file.name] = try SafetensorsFile("\(path)/\(file.name)")
+      try Self.checkLength(file, at: "\(path)/\(file.name)")
+      // What the checkpoint holds is mapped after that.
+      if hashing.includes(index) { try Self.checkHash(file, at: "\(path)/\(file.name)", isReadAgain: true) }
+      do throws(CheckpointError) { files[file.name] = try SafetensorsFile("\(path)/\(file.name)") } catch {
+        // That it is not what was saved says more than what is wrong with its header.
+        if !hashing.includes(index) { try Self.checkHash(file, at: "\(path)/\(file.name)") }
+        throw error
+      }
     }
     (self.path, self.files) = (path, files)
     tensors = Dictionary(uniqueKeysWithValues: manifest.tensors.map { ($0.record.name, $0) })
@@ -39,21 +45,23 @@ package final class StoredCheckpoint {
 
   /// Compares the lengths of all files with the manifest, and opens none of them.
   static func checkLengths(_ manifest: Manifest, in path: String) throws(CheckpointError) {
-    for file in manifest.files { try check(file, at: "\(path)/\(file.name)", hashing: false) }
+    for file in manifest.files { try checkLength(file, at: "\(path)/\(file.name)") }
   }
 
-  static func check(
-    _ file: Manifest.File, at path: String, hashing: Bool
-  ) throws(CheckpointError) {
+  static func checkLength(_ file: Manifest.File, at path: String) throws(CheckpointError) {
     let length = try ReadableFile(path).length
     guard length == file.digest.length else {
       throw CheckpointError(
         .damaged, path: path,
         "is \(length) bytes long, the manifest says \(file.digest.length): truncated or replaced")
     }
-    guard hashing, try FileDigest(ofFileAt: path) != file.digest else { return }
-    throw CheckpointError(
-      .damaged, path: path, "its SHA-256 is not the one in the manifest: the content has changed")
+  }
+
+  /// Reads and hashes a file.
+  static func checkHash(
+    _ file: Manifest.File, at path: String, isReadAgain: Bool = false
+  ) throws(CheckpointError) {
+    try file.require(try FileDigest(ofFileAt: path, isReadAgain: isReadAgain), at: path)
   }
 
   /// Every slice is in its file as the manifest says, and the files hold nothing else.
@@ -136,6 +144,18 @@ package final class StoredCheckpoint {
     }
   }
 
+  /// Where the parts of a tensor are.
+  func slices(
+    of name: String
+  ) throws(CheckpointError) -> [(file: String, type: ScalarType, place: Range<Int>, box: Box)] {
+    let tensor = try tensor(name)
+    var slices: [(file: String, type: ScalarType, place: Range<Int>, box: Box)] = []
+    for slice in tensor.slices {
+      slices.append((slice.file, tensor.record.type, try file(of: slice).place(slice.key), slice.box))
+    }
+    return slices
+  }
+
   private func tensor(_ name: String) throws(CheckpointError) -> Manifest.Tensor {
     guard let tensor = tensors[name] else {
       throw CheckpointError(
@@ -149,5 +169,14 @@ package final class StoredCheckpoint {
       preconditionFailure("\(slice.file) is not in a checked manifest")
     }
     return file
+  }
+}
+
+extension Manifest.File {
+  /// - Throws: `CheckpointError` of kind `.damaged` if the file at `path` is not the one that was saved.
+  func require(_ found: FileDigest, at path: String) throws(CheckpointError) {
+    guard found != digest else { return }
+    throw CheckpointError(
+      .damaged, path: path, "its SHA-256 is not the one in the manifest: the content has changed")
   }
 }

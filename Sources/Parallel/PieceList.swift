@@ -1,5 +1,4 @@
 package import Communication
-package import Optimization
 package import Tensors
 
 /// Which rank holds which pieces of the tensors of a run, and the way of a whole tensor to one rank.

@@ -108,21 +108,14 @@ struct CheckpointAgreement {
 }
 
 extension CheckpointAgreement {
-  /// Opens the same checkpoint on every rank; each reads and hashes its share of the files.
+  /// Opens the same checkpoint on every rank; what its files hold is compared when it is loaded.
   ///
-  /// - Throws: `CheckpointError`, the same on all ranks, if any of them finds a file missing or damaged, or sees another
+  /// - Throws: `CheckpointError`, the same on all ranks, if any of them finds a file missing or too short, or sees another
   ///   checkpoint than rank 0.
   func open(
-    _ choice: CheckpointStore.Choice, of store: CheckpointStore
+    _ body: @escaping @Sendable () throws(CheckpointError) -> StoredCheckpoint
   ) throws(CheckpointError) -> StoredCheckpoint {
-    try open { (hashing) throws(CheckpointError) in try store.open(choice, hashing: hashing) }
-  }
-
-  func open(
-    _ body: @escaping @Sendable (StoredCheckpoint.Hashing) throws(CheckpointError) -> StoredCheckpoint
-  ) throws(CheckpointError) -> StoredCheckpoint {
-    let share = StoredCheckpoint.Hashing.share(rank: rank, of: ranks)
-    let own = answering { Opened(Result { () throws(CheckpointError) in try body(share) }) }.result
+    let own = answering { Opened(Result { () throws(CheckpointError) in try body() }) }.result
     let seen = try all(own.map { "step \($0.manifest.step) of \($0.path)" })
     let found = try own.get()
     guard let other = seen.firstIndex(where: { $0 != seen[0] }) else { return found }
@@ -131,13 +124,11 @@ extension CheckpointAgreement {
       "rank \(other) sees \(seen[other]) instead: set checkpoint.directory to one that all nodes share")
   }
 
-  /// Opens the newest checkpoint that is whole for all ranks, and says why newer ones were passed over.
+  /// The steps of all checkpoints of a store, whole or not, the newest first.
   ///
   /// - Throws: `TrainingError.cannotResume` when ranks see different directories; `CheckpointError` when one cannot list
   ///   its own.
-  func openNewestValid(of store: CheckpointStore) throws -> (
-    checkpoint: StoredCheckpoint?, rejected: [CheckpointError]
-  ) {
+  func steps(of store: CheckpointStore) throws -> [Int] {
     let steps = answering { Result { () throws(CheckpointError) in try store.steps() } }
     let lists = try all(steps.map { $0.map(String.init).joined(separator: ", ") })
     if let other = lists.firstIndex(where: { $0 != lists[0] }) {
@@ -146,13 +137,7 @@ extension CheckpointAgreement {
         "\(store.directory): ranks do not see the same checkpoints (rank 0: \(words(lists[0])); rank \(other): "
           + "\(words(lists[other]))): set checkpoint.directory to one that all nodes share")
     }
-    var rejected: [CheckpointError] = []
-    for step in try steps.get() {
-      do throws(CheckpointError) { return (try open(.step(step), of: store), rejected) } catch {
-        rejected.append(error)
-      }
-    }
-    return (nil, rejected)
+    return try steps.get()
   }
 }
 

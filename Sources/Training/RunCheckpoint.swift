@@ -20,10 +20,7 @@ package struct RunCheckpoint {
   }
 
   private var pieces: [TensorPiece] {
-    let buffers = model.buffers.map {
-      TensorPiece(name: $0.name, shape: $0.tensor.shape, range: 0..<$0.tensor.count, tensor: $0.tensor)
-    }
-    return optimizer.weights + buffers + optimizer.moments
+    optimizer.weights + model.buffers.map(TensorPiece.init) + optimizer.moments
   }
 
   /// The state of a checkpoint of weights alone, such as one that was imported: moments are zero, and not stored.
@@ -79,14 +76,11 @@ package struct RunCheckpoint {
     }
   }
 
-  /// Nothing is changed unless the checkpoint holds exactly the tensors of this run, with the right shapes: a smaller
-  /// model that began with a part of them would lose the rest at the next save. Of the files this rank reads what it
-  /// holds, and answers the others meanwhile.
+  /// Makes sure that the checkpoint holds exactly the tensors of this run, with the right shapes: a smaller model that
+  /// began with a part of them would lose the rest at the next save. Nothing is changed yet.
   ///
   /// - Throws: `CheckpointError`, the same on all ranks.
-  package func restore(_ checkpoint: StoredCheckpoint) throws(CheckpointError) -> RunState {
-    // Those of an optimizer that has not made a step yet are zero.
-    let moments = Self.hasMoments(checkpoint.manifest.state) ? optimizer.moments : []
+  func restoration(from checkpoint: StoredCheckpoint) throws(CheckpointError) -> Restoration {
     let names = PieceList(pieces, world, Waiter()).records.map(\.name)
     let surplus = Set(checkpoint.names).subtracting(names).sorted()
     if let first = surplus.first {
@@ -95,28 +89,49 @@ package struct RunCheckpoint {
         "holds \(surplus.count) tensors that this model does not have (\(first), …): a run cannot go on with a "
           + "smaller model; restore its configuration, or begin a new run")
     }
-    let state = try RunState(checkpoint.manifest, path: checkpoint.path)
     let agreement = CheckpointAgreement(world: world)
+    let hasMoments = Self.hasMoments(checkpoint.manifest.state)
+    let wanted = model.namedTensors.map(TensorPiece.init) + (hasMoments ? optimizer.moments : [])
+    let readable = Result { () throws(CheckpointError) in try checkpoint.requireReadable(wanted.map(\.record))
+    }
+    _ = try agreement.all(readable.map { "" })
+    return Restoration(
+      model: model, moments: optimizer.moments, checkpoint: checkpoint, hasMoments: hasMoments,
+      state: try RunState(checkpoint.manifest, path: checkpoint.path), agreement: agreement)
+  }
+}
+
+/// A checkpoint that a run can take its state from.
+struct Restoration {
+  fileprivate let model: DeepSeek
+  fileprivate let moments: [TensorPiece]
+  fileprivate let checkpoint: StoredCheckpoint
+  /// Those of an optimizer that has not made a step yet are zero, and not stored.
+  fileprivate let hasMoments: Bool
+  fileprivate let state: RunState
+  fileprivate let agreement: CheckpointAgreement
+
+  /// Fills weights, router biases and moments, and hashes the files meanwhile; each rank hashes its share of them, and
+  /// answers the others.
+  ///
+  /// - Throws: `CheckpointError`, the same on all ranks, if a file is damaged; then what the tensors hold means nothing, and
+  ///   the run begins anew or from another checkpoint, or ends.
+  func run() throws(CheckpointError) -> RunState {
+    if !hasMoments { for moment in moments { moment.tensor.fillWithZeros() } }
     try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in
-      // Only the thread that reads touches them until the driver knows that it has ended.
-      nonisolated(unsafe) let (checkpoint, weights, moments) = (checkpoint, weights, moments)
+      // Only the threads that read touch them until the driver knows that they have ended.
+      nonisolated(unsafe) let checkpoint = checkpoint
+      nonisolated(unsafe) let pieces = weights.map(TensorPiece.init) + (hasMoments ? moments : [])
+      let share = StoredCheckpoint.Hashing.share(rank: agreement.rank, of: agreement.ranks)
       let read = agreement.answering {
         Result { () throws(CheckpointError) in
-          try checkpoint.requireReadable(weights.map(\.record) + moments.map(\.record))
-          try checkpoint.load(into: weights)
-          for piece in moments { try checkpoint.fill(piece.tensor, with: piece.name, elements: piece.range) }
+          try checkpoint.load(into: pieces, hashing: share)
           return ""
         }
       }
       _ = try agreement.all(read)
     }
     return state
-  }
-}
-
-extension TensorPiece {
-  fileprivate var record: TensorRecord {
-    TensorRecord(name: name, type: tensor.dtype.scalarType, shape: shape)
   }
 }
 

@@ -100,8 +100,7 @@ extension Trainer {
   func rollBack(_ step: SummedStep, because verdict: StepVerdict) throws -> RollBackMetrics {
     let (failed, counts) = (state.step + 1, (state.nonFinite, state.lossSpikes))
     if let path = lastSave.path {
-      state = try runCheckpoint.restore(
-        CheckpointAgreement(world: ranks?.grid.world).open(.path(path), of: store))
+      state = try runCheckpoint.restoration(from: open(.path(path))).run()
       adoptFallenBackLayers()
     } else {
       initialize()

@@ -1,5 +1,7 @@
 import Checkpoint
 import Foundation
+import Model
+import Tensors
 import Testing
 
 @testable import Training
@@ -72,6 +74,28 @@ extension WholeRuns {
       try runs.run(runs.trainer("a", rollBack))
       #expect(try runs.tensors("branch", step: 12) == runs.tensors("a", step: 12))
       #expect(try rollBacks("branch") == [[5, 6, 8, 12, 1]])
+    }
+
+    /// Imported weights come without moments: those of the steps that are taken back must not stay.
+    @Test func aRootWithoutMomentsBringsZeros() throws {
+      let settings = ["checkpoint.every=null"]
+      let fresh = try runs.trainer("fresh", settings)
+      let weights = fresh.model.namedTensors
+      let contents = CheckpointContents(
+        configuration: fresh.configuration.yaml(), step: 0, tokens: 0, nextSample: 0,
+        state: RunCheckpoint.withoutMoments, tensors: weights.map(\.record)
+      ) { (name, write) throws(CheckpointError) in
+        try write(weights.first { $0.name == name }!.tensor.bytes)
+      }
+      _ = try fresh.store.save(contents)
+      let root = ResumeChoice.path(runs.checkpoint("fresh", step: 0))
+      let branch = try runs.trainer("branch", rollBack + settings, resume: root)
+      try runs.poison(branch, [try runs.token(ofStep: 6)])
+      try runs.run(branch)
+      let byHand = try runs.trainer("by-hand", settings, resume: root)
+      byHand.state.nextSample = 12
+      try runs.run(byHand)
+      #expect(try runs.tensors("branch", step: 12) == runs.tensors("by-hand", step: 12))
     }
 
     /// Stopped before it, in the steps that are done again, or later; with a checkpoint or, as if killed, without one.

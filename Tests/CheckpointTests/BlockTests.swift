@@ -5,12 +5,12 @@ import Testing
 @testable import Checkpoint
 
 /// Files of several blocks: what is on the disk, what the digest says, and failures in the middle.
-@Suite struct BlockWriterTests {
+@Suite struct BlockTests {
   private let scratch: Scratch
   /// Two whole blocks and an odd rest; two blocks to the byte; one byte more than a block.
   static let lengths = [
-    2 * BlockWriter.blockBytes + 12_345, 2 * BlockWriter.blockBytes, BlockWriter.blockBytes + 1,
-    BlockWriter.blockBytes, 7, 0,
+    2 * BlockRing.blockBytes + 12_345, 2 * BlockRing.blockBytes, BlockRing.blockBytes + 1,
+    BlockRing.blockBytes, 7, 0,
   ]
 
   init() throws { scratch = try Scratch() }
