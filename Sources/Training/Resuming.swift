@@ -1,6 +1,7 @@
 package import Checkpoint
 internal import Communication
 internal import Foundation
+internal import Model
 
 /// Where a run begins.
 package enum ResumeChoice: Sendable, Equatable {
@@ -111,9 +112,32 @@ extension Trainer {
         "the samples are not those that the checkpoint was trained on (\(changes.joined(separator: "; "))): "
           + "training goes on at sample \(state.nextSample) of another order")
     }
-    if checkpoint.manifest.configuration != configuration.yaml() {
+    if state.tokens > 0 { noteChangedSettings(checkpoint.manifest) }
+  }
+
+  /// Says which settings make that the run does not go on bit by bit.
+  private func noteChangedSettings(_ manifest: Manifest) {
+    let saved: RunConfiguration
+    do throws(ConfigurationError) {
+      saved = try RunConfiguration.parse(yaml: manifest.configuration, source: Manifest.fileName)
+    } catch {
       notes.append(
-        "the configuration is not the one that the checkpoint was written with: see its manifest.json")
+        "the settings that the checkpoint was trained with are not known to this version: \(error)")
+      return
+    }
+    let differences = ResumeDifferences(from: saved, to: configuration)
+    if !differences.changing.isEmpty {
+      notes.append("settings that change what follows: \(differences.changing.joined(separator: "; "))")
+    }
+    var rounding = differences.rounding
+    let now = RunCheckpoint.ranks(ranks?.grid.world)
+    if let before = manifest.state[RunCheckpoint.ranksKey], before != now {
+      rounding.insert("ranks was \(before.text), is \(now.text)", at: 0)
+    }
+    if !rounding.isEmpty {
+      notes.append(
+        "settings that change the order of sums, so that losses differ by rounding: "
+          + rounding.joined(separator: "; "))
     }
   }
 }

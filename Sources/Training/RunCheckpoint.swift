@@ -30,6 +30,11 @@ package struct RunCheckpoint {
     !withoutMoments.allSatisfy { state[$0] == $1 }
   }
 
+  /// How many ranks have saved it: says whether sums are formed in the same order after resuming.
+  static let ranksKey = "parallel.ranks"
+
+  static func ranks(_ world: Communicator?) -> StateValue { .integer(world?.size ?? 1) }
+
   /// Every rank writes its part; once this returns, the checkpoint is on the disk.
   ///
   /// - Parameter configuration: resolved, as YAML.
@@ -56,9 +61,11 @@ package struct RunCheckpoint {
       list.holdings.map { holdings in
         holdings.map { ShardPlan.Holding($0.record.tensorRecord, $0.range) }
       })
+    var values = data.state.merging(state.values) { own, _ in own }
+    values[Self.ranksKey] = Self.ranks(world)
     let information = CheckpointInformation(
       configuration: configuration, step: state.step, tokens: state.tokens, nextSample: state.nextSample,
-      state: data.state.merging(state.values) { own, _ in own })
+      state: values)
     return try RankedSave(store, information, plan, CheckpointAgreement(world: world))
   }
 

@@ -53,7 +53,10 @@ package struct RunConfiguration: Sendable, Hashable {
   }
 
   /// The whole configuration, defaults included, as YAML that reads back to an equal value.
-  package func yaml() -> String { ConfigurationText.yaml(Self.schema.write(self)) }
+  package func yaml() -> String { ConfigurationText.yaml(node) }
+
+  /// The same before it becomes text.
+  var node: ConfigurationNode { Self.schema.write(self) }
 
   private static func fileStem(_ path: String) -> String {
     let name = path.split(separator: "/").last ?? ""

@@ -1,0 +1,71 @@
+import Testing
+
+@testable import Training
+
+/// What is said about a run that goes on with other settings.
+struct ResumeDifferencesTests {
+  private let runs: SmallRuns
+
+  init() throws { runs = try SmallRuns() }
+
+  private func differences(_ settings: [String], before: [String] = []) throws -> ResumeDifferences {
+    ResumeDifferences(
+      from: try runs.configuration("a", before), to: try runs.configuration("a", before + settings))
+  }
+
+  @Test func whatChangesNoNumberIsNotMentioned() throws {
+    let settings = [
+      "run.name=b", "logging.every=1", "checkpoint.keep=7", "checkpoint.directory=/b",
+      "evaluation.max_tokens=5",
+      "communication.timeout=3", "training.threads=1", "training.recompute=[norms]",
+      "training.packed_weights=both", "parallel.overlap=false", "training.steps=20",
+    ]
+    let differences = try differences(settings)
+    #expect(differences.changing.isEmpty && differences.rounding.isEmpty)
+  }
+
+  @Test func eachOtherSettingIsNamedWithBothValues() throws {
+    let differences = try differences(
+      [
+        "optimizer.weight_decay=0.2", "precision.fp8.amax_floor=0.001", "training.global_batch_size=8",
+        "parallel.pipeline=2", "parallel.schedule=zb1p", "training.micro_batch_size=2",
+      ], before: ["precision.mode=fp8"])
+    #expect(
+      differences.changing == [
+        "optimizer.weight_decay was 0.1, is 0.2", "precision.fp8.amax_floor was 0.0001, is 0.001",
+        "training.global_batch_size was 2, is 8",
+      ])
+    #expect(
+      differences.rounding == [
+        "parallel.pipeline was 1, is 2", "parallel.schedule was auto, is zb1p",
+        "training.micro_batch_size was 1, is 2",
+      ])
+  }
+
+  /// A cosine to the end of the run has another rate in every step when the run is longer.
+  @Test func theLengthOfTheRunCountsWhereTheRateDependsOnIt() throws {
+    let cosine = ["learning_rate.phases=[{shape: cosine, from: 1.0e-3, to: 1.0e-4}]"]
+    #expect(try differences(["training.steps=20"]).changing.isEmpty)
+    #expect(
+      try differences(["training.steps=20"], before: cosine).changing == ["training.steps was 12, is 20"])
+  }
+
+  /// A section instead of a number.
+  @Test func valuesOfAnotherFormAreNamed() throws {
+    let ramp = try differences(["training.global_batch_size={from: 4, to: 8, over_tokens: 1000}"])
+    #expect(ramp.changing.contains("training.global_batch_size was 2, is absent"), "\(ramp.changing)")
+    #expect(ramp.changing.contains("training.global_batch_size.to was absent, is 8"), "\(ramp.changing)")
+  }
+
+  @Test func aRunSaysSoWhenItGoesOn() throws {
+    try runs.run(runs.trainer("a", ["training.steps=4"]))
+    #expect(try runs.trainer("a").notes.count == 1)
+    let notes = try runs.trainer("a", ["optimizer.weight_decay=0.3", "training.micro_batch_size=2"]).notes
+    let expected = [
+      "settings that change what follows: optimizer.weight_decay was 0.1, is 0.3",
+      "settings that change the order of sums, so that losses differ by rounding: "
+        + "training.micro_batch_size was 1, is 2",
+    ]
+    #expect(Array(notes.dropFirst()) == expected, "\(notes)")
+  }
+}
