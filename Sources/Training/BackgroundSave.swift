@@ -74,15 +74,19 @@ final class BackgroundSave {
 
   /// Goes on to the next stage if all ranks are through with this one. Every rank calls this at the same time.
   ///
-  /// - Parameter isPatient: whether to wait for the others, and for the own disk.
+  /// - Parameters:
+  ///   - isPatient: whether to wait for the others, and for the own disk.
+  ///   - patience: seconds after which `waiting` is called, then after twice as many, and so on.
   /// - Returns: nil while a rank is not.
   /// - Throws: `CheckpointError`, the same on all ranks; the save is over then.
-  func advance(isPatient: Bool = false) throws(CheckpointError) -> Event? {
+  func advance(
+    isPatient: Bool = false, patience: Double = .infinity, waiting: (Double) -> Void = { _ in }
+  ) throws(CheckpointError) -> Event? {
     if isOver { return nil }
     let agreement = ranked.agreement
     if isPatient {
       pace.hurry()
-      agreement.wait { hasEnded }
+      agreement.wait(until: { hasEnded }, patience: patience, waiting: waiting)
     } else if !agreement.everywhere(hasEnded) {
       return nil
     }

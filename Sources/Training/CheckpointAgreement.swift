@@ -55,11 +55,23 @@ struct CheckpointAgreement {
   }
 
   /// Returns once it is so on every rank. They ask each other again and again: who answers is alive.
-  func wait(until isSo: () -> Bool) {
-    var pause: UInt32 = 100
+  ///
+  /// - Parameters:
+  ///   - patience: after how long `waiting` is called; then after twice as long, and so on.
+  ///   - waiting: gets the seconds so far.
+  func wait(
+    until isSo: () -> Bool, patience: Double = .infinity, waiting: (Double) -> Void = { _ in }
+  ) {
+    var (pause, patience) = (UInt32(100), patience)
+    let begin = ContinuousClock.now
     while !everywhere(isSo()) {
       usleep(pause)
       pause = min(2 * pause, 10_000)
+      let seconds = (ContinuousClock.now - begin) / .seconds(1)
+      if seconds > patience {
+        waiting(seconds)
+        patience *= 2
+      }
     }
   }
 

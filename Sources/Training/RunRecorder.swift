@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Glibc
 
 /// Everything that a run writes about itself: `metrics.jsonl`, TensorBoard events, progress for a person.
 package final class RunRecorder {
@@ -7,13 +8,16 @@ package final class RunRecorder {
   private let progress: ProgressReporter
 
   /// Makes the run directory and opens its files where the trainer stands.
+  ///
+  /// - Parameter descriptor: where progress is written.
   /// - Throws: `FileError`, `ReportingError`.
-  package init(_ trainer: Trainer) throws {
+  package init(_ trainer: Trainer, progressTo descriptor: Int32 = STDERR_FILENO) throws {
     let directory = try RunDirectory(trainer).path
     let configuration = trainer.configuration
     log = try MetricsLog(path: "\(directory)/metrics.jsonl", resumingAt: trainer.state.step)
     board = try TensorBoardWriter(directory: directory, resumingAt: trainer.state.step)
     progress = ProgressReporter(
+      descriptor: descriptor,
       steps: configuration.totalSteps(shares: trainer.shares), interval: configuration.logging.every,
       bytesPerToken: trainer.data.bytesPerToken)
   }

@@ -64,7 +64,13 @@ extension Trainer {
   private func followSave(isPatient: Bool, _ recorder: RunRecorder?) throws(CheckpointError) {
     guard let saving else { return }
     defer { if saving.isOver { self.saving = nil } }
-    while let event = try saving.advance(isPatient: isPatient) {
+    let waiting = { (seconds: Double) -> Void in
+      recorder?.note(
+        "step-\(saving.step) is not on the disk after \(ProgressText.digits(seconds)) s of waiting: "
+          + "\(self.store.directory) is slow or hangs, on this node or another; what was saved before is whole"
+      )
+    }
+    while let event = try saving.advance(isPatient: isPatient, patience: diskPatience, waiting: waiting) {
       switch event {
       case .written: break
       case .durable(let saved):

@@ -25,6 +25,8 @@ package final class Trainer {
   /// Where the run was when it was last saved: the checkpoint, or nil for the initial weights.
   var lastSave: (path: String?, step: Int) = (nil, 0)
   var trace: TraceFile
+  /// Seconds of waiting for a disk after which that is said; a variable so that tests need not wait so long.
+  var diskPatience = 60.0
   /// The save that a thread is writing.
   var saving: BackgroundSave?
   /// Why the last save that was tried has failed; nil if it has not.

@@ -97,6 +97,24 @@ struct AsynchronousSaveTests {
     }
   }
 
+  /// A run that waits for a disk at its end says so, again and again but ever more rarely.
+  @Test func aDiskThatHangsIsNotWaitedForInSilence() throws {
+    let disk = GatedDisk()
+    let trainer = try trainer(disk: disk)
+    trainer.diskPatience = 0.02
+    let progress = creat(directory.file("progress"), 0o600)
+    defer { close(progress) }
+    let recorder = try RunRecorder(trainer, progressTo: progress)
+    _ = try trainer.step()
+    try trainer.save(recorder)
+    disk.open(after: 0.4)
+    try trainer.finishSave(recorder)
+    let lines = try String(contentsOfFile: directory.file("progress"), encoding: .utf8).split(separator: "\n")
+    let waiting = lines.filter { $0.contains("step-1 is not on the disk after") }
+    #expect((1...5).contains(waiting.count), "\(lines)")
+    #expect(try trainer.store.steps() == [1])
+  }
+
   /// What is only about to remove old checkpoints is not in the way of a save that may be skipped, which waits for that.
   @Test func aDurableSaveIsNotBusy() throws {
     let disk = GatedDisk(.removals)
