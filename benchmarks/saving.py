@@ -4,12 +4,12 @@
   benchmarks/saving.py                     1 GB of weights and moments against dd, in the same directory
   benchmarks/saving.py --while-training    steps during which a checkpoint is written against steps without
 
-A round has four parts: `dd conv=fsync` writes as many bytes as a checkpoint has; a run of one step saves, from the
-request to the durable checkpoint, hashing and two fsyncs of directories included; `dd` reads the file that was written;
+A round has four parts: a run of one step saves, from the request to the durable checkpoint, hashing and two fsyncs of
+directories included; `dd conv=fsync` writes as many bytes as the checkpoint has; `dd` reads the file that was written;
 the run is resumed, from the first byte of the manifest to the last tensor, hashing included. As root the page cache is
 dropped before both of the latter. Memory is touched and given back before each part, so that none of them waits for a
-hypervisor to find some: that can take four times as long as the disk. Prints medians, and the medians of the rounds' ratios. A run that fails, or that goes
-on from anything but the checkpoint, is not timed.
+hypervisor to find some: that can take four times as long as the disk. Prints medians, and the medians of the rounds'
+ratios. A run that fails, or that goes on from anything but the checkpoint, is not timed.
 """
 import argparse
 import json
@@ -39,6 +39,7 @@ evaluation: {every: null}
 logging: {every: 1}
 """
 CACHES = "/proc/sys/vm/drop_caches"
+# What a run of this takes, several times; half of what the machine has to spare at most.
 MEMORY = 4 << 30
 
 
@@ -69,14 +70,23 @@ def dd(*arguments):
     return time.monotonic() - begin
 
 
+def available_memory():
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
+
+
 def settle(dropping_caches=False):
     os.sync()
     if dropping_caches and os.access(CACHES, os.W_OK):
         with open(CACHES, "w") as file:
             file.write("3")
-    with mmap.mmap(-1, MEMORY) as memory:
-        memory.madvise(mmap.MADV_HUGEPAGE)
-        for page in range(0, MEMORY, mmap.PAGESIZE):
+    length = min(MEMORY, available_memory() // 2)
+    with mmap.mmap(-1, length) as memory:
+        try:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:
+            pass  # a system without huge pages takes small ones
+        for page in range(0, length, mmap.PAGESIZE):
             memory[page] = 1
 
 

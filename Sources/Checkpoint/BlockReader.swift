@@ -17,18 +17,18 @@ struct BlockReader {
 
   private let file: ReadableFile
   private let places: [Range<Int>]
-  private let isReadAgain: Bool
+  private let staysCached: Bool
 
   /// How long the file is.
   var length: Int { file.length }
 
   /// - Parameters:
   ///   - ranges: what of the file is wanted; nil for all of it. More is read, up to whole pages.
-  ///   - isReadAgain: whether what is read should stay in the page cache.
+  ///   - staysCached: whether what is read should stay in the page cache.
   /// - Throws: `CheckpointError` if the file cannot be opened, or ends before a range does.
-  init(_ path: String, _ ranges: [Range<Int>]? = nil, isReadAgain: Bool = false) throws(CheckpointError) {
+  init(_ path: String, _ ranges: [Range<Int>]? = nil, staysCached: Bool = false) throws(CheckpointError) {
     file = try ReadableFile(path)
-    self.isReadAgain = isReadAgain
+    self.staysCached = staysCached
     // The system reads further ahead.
     posix_fadvise(file.descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
     let ranges = ranges ?? [0..<file.length]
@@ -39,21 +39,21 @@ struct BlockReader {
   /// Reads it, once.
   ///
   /// - Parameters:
-  ///   - second: what every block goes through on a thread of its own, after `body`.
+  ///   - then: what every block goes through on a thread of its own, after `body`.
   ///   - body: what every block goes through on this thread, in the order of the file.
   func read(
-    second: (@Sendable (FileBlock) -> Void)? = nil, _ body: (FileBlock) -> Void
+    then: (@Sendable (FileBlock) -> Void)? = nil, _ body: (FileBlock) -> Void
   ) throws(CheckpointError) {
-    let ring = BlockRing(blocks: Self.blocks, stages: second == nil ? 2 : 3, total: places.count)
-    let (file, places, isReadAgain) = (file, places, isReadAgain)
+    let ring = BlockRing(blocks: Self.blocks, stages: then == nil ? 2 : 3, total: places.count)
+    let (file, places, staysCached) = (file, places, staysCached)
     @Sendable func block(_ number: Int, _ memory: UnsafeMutableRawBufferPointer) -> FileBlock {
       FileBlock(
         place: places[number], bytes: UnsafeRawBufferPointer(rebasing: memory[..<places[number].count]))
     }
     ring.start(0) { (number, memory) throws(CheckpointError) in
-      try file.read(places[number], into: memory, isReadAgain: isReadAgain)
+      try file.read(places[number], into: memory, staysCached: staysCached)
     }
-    if let second { ring.start(2) { second(block($0, $1)) } }
+    if let then { ring.start(2) { then(block($0, $1)) } }
     try? ring.run(1) { body(block($0, $1)) }  // `join` says what has failed
     try ring.join()
   }

@@ -1,23 +1,26 @@
 package import Tensors
 
 extension StoredCheckpoint {
-  /// Fills pieces of tensors and compares the SHA-256 of files, while each byte comes from the disk once: files that are
-  /// hashed are read from end to end, of the others what the pieces need.
+  /// Fills pieces of tensors and compares the SHA-256 of files in one pass: files that are hashed are read from end to end,
+  /// of the others what the pieces need.
   ///
-  /// Float types are converted (to nearest, ties to even) where they differ.
-  /// - Throws: `CheckpointError`: `.malformed` for pieces that cannot be filled, and then nothing was written; `.damaged` or
-  ///   `.system` for a file, and then what the pieces hold means nothing.
+  /// Float types are converted (to nearest, ties to even) where they differ; such pieces are mapped after that.
+  /// - Throws: `CheckpointError`: before anything is written for pieces that cannot be filled; any other, for a file, means
+  ///   that what the pieces hold means nothing.
   package func load(into pieces: [TensorPiece], hashing: Hashing) throws(CheckpointError) {
     try requireReadable(pieces.map(\.record))
     let copies = try SliceCopies(pieces, of: self)
+    let staysCached = hashing.isShared || !copies.others.isEmpty
     for (index, file) in manifest.files.enumerated() {
       let path = "\(path)/\(file.name)"
       let own = copies.inFiles[file.name] ?? FileCopies([])
       if hashing.includes(index) {
-        let reader = try BlockReader(path)
-        try file.require(try FileDigest(of: reader, second: own.isEmpty ? nil : own.copy), at: path)
+        let digest = try FileDigest(
+          ofFileAt: path, length: file.digest.length, staysCached: staysCached,
+          then: own.isEmpty ? nil : own.copy)
+        try file.require(digest, at: path)
       } else if !own.isEmpty {
-        try BlockReader(path, own.ranges).read(own.copy)
+        try BlockReader(path, own.ranges, staysCached: staysCached).read(own.copy)
       }
     }
     for piece in copies.others { try fill(piece.tensor, with: piece.name, elements: piece.range) }
@@ -67,19 +70,15 @@ private struct SliceCopies {
 ///
 /// `@unchecked Sendable`: nobody touches the pieces until all copies are done.
 private struct FileCopies: @unchecked Sendable {
-  /// By their places in the file.
   private let copies: [SliceCopy]
 
-  init(_ copies: [SliceCopy]) {
-    self.copies = copies.sorted { $0.place.lowerBound < $1.place.lowerBound }
-  }
+  init(_ copies: [SliceCopy]) { self.copies = copies }
 
   var isEmpty: Bool { copies.isEmpty }
   var ranges: [Range<Int>] { copies.map(\.place) }
 
   /// Copies what a block of the file holds of them.
   @Sendable func copy(_ block: FileBlock) {
-    // Those that begin in a block come after all that end before it, but not the other way round.
     for copy in copies where copy.place.overlaps(block.place) { copy.take(block) }
   }
 }

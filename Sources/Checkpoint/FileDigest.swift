@@ -10,18 +10,22 @@ package struct FileDigest: Hashable, Sendable {
 
   /// Reads the whole file and hashes it.
   ///
-  /// - Parameter isReadAgain: whether the file should stay in the page cache.
+  /// - Parameter staysCached: whether the file should stay in the page cache.
   /// - Throws: `CheckpointError` if it cannot be read to its end.
-  package init(ofFileAt path: String, isReadAgain: Bool = false) throws(CheckpointError) {
-    try self.init(of: try BlockReader(path, isReadAgain: isReadAgain))
+  package init(ofFileAt path: String, staysCached: Bool = false) throws(CheckpointError) {
+    try self.init(ofFileAt: path, length: nil, staysCached: staysCached)
   }
 
-  /// Hashes a whole file while it is read.
-  ///
-  /// - Parameter second: what else every block goes through, on a thread of its own.
-  init(of file: BlockReader, second: (@Sendable (FileBlock) -> Void)? = nil) throws(CheckpointError) {
+  /// - Parameters:
+  ///   - length: how long it should be; nil for as long as it is.
+  ///   - then: what else every block goes through, on a thread of its own.
+  /// - Throws: `CheckpointError` if it cannot be read, or ends before that.
+  init(
+    ofFileAt path: String, length: Int?, staysCached: Bool, then: (@Sendable (FileBlock) -> Void)? = nil
+  ) throws(CheckpointError) {
+    let file = try BlockReader(path, length.map { [0..<$0] }, staysCached: staysCached)
     var hash = SHA256()
-    try file.read(second: second) { hash.update(bufferPointer: $0.bytes) }
+    try file.read(then: then) { hash.update(bufferPointer: $0.bytes) }
     self.init(length: file.length, sha256: hexadecimal(hash.finalize()))
   }
 }

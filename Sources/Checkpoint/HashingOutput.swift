@@ -34,7 +34,7 @@ final class HashingOutput {
     var rest = bytes
     while !rest.isEmpty {
       if filled == BlockRing.blockBytes { put() }
-      let block = try block
+      let block = try nextBlock()
       let count = min(rest.count, block.count - filled, Self.pieceBytes)
       let piece = UnsafeMutableRawBufferPointer(rebasing: block[filled..<filled + count])
       piece.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<count]))
@@ -46,18 +46,16 @@ final class HashingOutput {
 
   /// Writes what is left, and tells what was written.
   func finish() throws(CheckpointError) -> FileDigest {
-    let last = try block
+    let last = try nextBlock()
     try end()
     try fileSystem.writeAll(UnsafeRawBufferPointer(rebasing: last[..<filled]), to: file)
     return FileDigest(length: length, sha256: hexadecimal(hash.finalize()))
   }
 
   /// The one that is being filled, once the disk has taken what it held before.
-  private var block: UnsafeMutableRawBufferPointer {
-    get throws(CheckpointError) {
-      guard let next = try ring.take(0) else { preconditionFailure("\(file.path) has been finished") }
-      return next.block
-    }
+  private func nextBlock() throws(CheckpointError) -> UnsafeMutableRawBufferPointer {
+    guard let next = try ring.take(0) else { preconditionFailure("\(file.path) has been finished") }
+    return next.block
   }
 
   /// Gives the block, which is full, to the disk.

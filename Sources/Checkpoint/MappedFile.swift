@@ -17,8 +17,10 @@ final class MappedFile {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)
       return
     }
-    guard let start = mmap(nil, file.length, PROT_READ, MAP_PRIVATE, file.descriptor, 0), start != MAP_FAILED
-    else { throw systemError(errno, "map into memory", path) }
+    let mapping = withExtendedLifetime(file) {
+      mmap(nil, file.length, PROT_READ, MAP_PRIVATE, file.descriptor, 0)
+    }
+    guard let start = mapping, start != MAP_FAILED else { throw systemError(errno, "map into memory", path) }
     bytes = UnsafeRawBufferPointer(start: start, count: file.length)
   }
 

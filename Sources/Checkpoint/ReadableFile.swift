@@ -27,10 +27,10 @@ final class ReadableFile: Sendable {
 
   /// Reads a range of the file.
   ///
-  /// - Parameter isReadAgain: whether it should stay in the page cache.
+  /// - Parameter staysCached: whether it should stay in the page cache.
   /// - Throws: `CheckpointError`: `.system`, or `.damaged` for a file that has become shorter.
   func read(
-    _ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, isReadAgain: Bool
+    _ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, staysCached: Bool
   ) throws(CheckpointError) {
     var rest = UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count])
     while !rest.isEmpty {
@@ -42,7 +42,7 @@ final class ReadableFile: Sendable {
       rest = UnsafeMutableRawBufferPointer(rebasing: rest[count...])
     }
     // Its pages serve for what is read next: memory that the machine has not used yet may take longer than the disk.
-    if !isReadAgain {
+    if !staysCached {
       posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
     }
   }

@@ -12,6 +12,9 @@ package final class StoredCheckpoint {
     /// Those of one rank, where the others have theirs, so that each file is read once.
     case share(rank: Int, of: Int)
 
+    /// Whether other ranks read the same files.
+    var isShared: Bool { if case .share(_, let ranks) = self { ranks > 1 } else { false } }
+
     func includes(_ file: Int) -> Bool {
       switch self {
       case .all: true
@@ -31,9 +34,9 @@ package final class StoredCheckpoint {
     for (index, file) in manifest.files.enumerated() {
       try Self.checkLength(file, at: "\(path)/\(file.name)")
       // What the checkpoint holds is mapped after that.
-      if hashing.includes(index) { try Self.checkHash(file, at: "\(path)/\(file.name)", isReadAgain: true) }
+      if hashing.includes(index) { try Self.checkHash(file, at: "\(path)/\(file.name)", staysCached: true) }
       do throws(CheckpointError) { files[file.name] = try SafetensorsFile("\(path)/\(file.name)") } catch {
-        // That it is not what was saved says more than what is wrong with its header.
+        // That it is not what was saved says more than what is wrong with the header.
         if !hashing.includes(index) { try Self.checkHash(file, at: "\(path)/\(file.name)") }
         throw error
       }
@@ -50,18 +53,14 @@ package final class StoredCheckpoint {
 
   static func checkLength(_ file: Manifest.File, at path: String) throws(CheckpointError) {
     let length = try ReadableFile(path).length
-    guard length == file.digest.length else {
-      throw CheckpointError(
-        .damaged, path: path,
-        "is \(length) bytes long, the manifest says \(file.digest.length): truncated or replaced")
-    }
+    if length != file.digest.length { try file.require(FileDigest(length: length, sha256: ""), at: path) }
   }
 
   /// Reads and hashes a file.
   static func checkHash(
-    _ file: Manifest.File, at path: String, isReadAgain: Bool = false
+    _ file: Manifest.File, at path: String, staysCached: Bool = false
   ) throws(CheckpointError) {
-    try file.require(try FileDigest(ofFileAt: path, isReadAgain: isReadAgain), at: path)
+    try file.require(try FileDigest(ofFileAt: path, staysCached: staysCached), at: path)
   }
 
   /// Every slice is in its file as the manifest says, and the files hold nothing else.
@@ -175,8 +174,11 @@ package final class StoredCheckpoint {
 extension Manifest.File {
   /// - Throws: `CheckpointError` of kind `.damaged` if the file at `path` is not the one that was saved.
   func require(_ found: FileDigest, at path: String) throws(CheckpointError) {
-    guard found != digest else { return }
+    if found == digest { return }
     throw CheckpointError(
-      .damaged, path: path, "its SHA-256 is not the one in the manifest: the content has changed")
+      .damaged, path: path,
+      found.length == digest.length
+        ? "its SHA-256 is not the one in the manifest: the content has changed"
+        : "is \(found.length) bytes long, the manifest says \(digest.length): truncated or replaced")
   }
 }

@@ -31,6 +31,10 @@ final class BackgroundSave {
   private let begin = ContinuousClock.now
   let isHurried: Bool
   let pace: WritingPace
+  /// Since when the driver only waits for it.
+  private var waitBegin: ContinuousClock.Instant?
+  /// Seconds of that after which it is said; then after twice as many, and so on.
+  var patience = 60.0
 
   /// Begins to write; what `elements` reads must be left alone until `.written`.
   /// - Parameter isHurried: whether the driver only waits for it.
@@ -76,17 +80,26 @@ final class BackgroundSave {
   ///
   /// - Parameters:
   ///   - isPatient: whether to wait for the others, and for the own disk.
-  ///   - patience: seconds after which `waiting` is called, then after twice as many, and so on.
+  ///   - waiting: what is said of a long wait; gets the seconds so far.
   /// - Returns: nil while a rank is not.
   /// - Throws: `CheckpointError`, the same on all ranks; the save is over then.
   func advance(
-    isPatient: Bool = false, patience: Double = .infinity, waiting: (Double) -> Void = { _ in }
+    isPatient: Bool = false, waiting: (Double) -> Void = { _ in }
   ) throws(CheckpointError) -> Event? {
     if isOver { return nil }
     let agreement = ranked.agreement
     if isPatient {
       pace.hurry()
-      agreement.wait(until: { hasEnded }, patience: patience, waiting: waiting)
+      let begin = waitBegin ?? .now
+      waitBegin = begin
+      agreement.wait(
+        until: { hasEnded },
+        meanwhile: {
+          let seconds = (ContinuousClock.now - begin) / .seconds(1)
+          guard seconds > patience else { return }
+          patience *= 2
+          waiting(seconds)
+        })
     } else if !agreement.everywhere(hasEnded) {
       return nil
     }

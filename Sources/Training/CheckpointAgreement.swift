@@ -48,30 +48,21 @@ struct CheckpointAgreement {
 
   /// Does this rank's part of something on disks, and returns once all ranks have done theirs.
   func answering<Value: Sendable>(_ part: @escaping @Sendable () -> Value) -> Value {
-    guard world != nil else { return part() }
+    // On a thread of its own also where nobody asks: the driver may be pinned to one processor.
     let work = DiskWork(isHurried: true, part)
-    wait { work.hasEnded }
+    if world != nil { wait { work.hasEnded } }
     return work.wait()
   }
 
   /// Returns once it is so on every rank. They ask each other again and again: who answers is alive.
   ///
-  /// - Parameters:
-  ///   - patience: after how long `waiting` is called; then after twice as long, and so on.
-  ///   - waiting: gets the seconds so far.
-  func wait(
-    until isSo: () -> Bool, patience: Double = .infinity, waiting: (Double) -> Void = { _ in }
-  ) {
-    var (pause, patience) = (UInt32(100), patience)
-    let begin = ContinuousClock.now
+  /// - Parameter meanwhile: called again and again.
+  func wait(until isSo: () -> Bool, meanwhile: () -> Void = {}) {
+    var pause: UInt32 = 100
     while !everywhere(isSo()) {
       usleep(pause)
       pause = min(2 * pause, 10_000)
-      let seconds = (ContinuousClock.now - begin) / .seconds(1)
-      if seconds > patience {
-        waiting(seconds)
-        patience *= 2
-      }
+      meanwhile()
     }
   }
 
@@ -122,8 +113,8 @@ struct CheckpointAgreement {
 extension CheckpointAgreement {
   /// Opens the same checkpoint on every rank; what its files hold is compared when it is loaded.
   ///
-  /// - Throws: `CheckpointError`, the same on all ranks, if any of them finds a file missing or too short, or sees another
-  ///   checkpoint than rank 0.
+  /// - Throws: `CheckpointError`, the same on all ranks, if any of them finds a file missing, of another length or with a header
+  ///   that is not valid, or sees another checkpoint than rank 0.
   func open(
     _ body: @escaping @Sendable () throws(CheckpointError) -> StoredCheckpoint
   ) throws(CheckpointError) -> StoredCheckpoint {

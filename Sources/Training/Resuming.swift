@@ -15,7 +15,7 @@ package enum ResumeChoice: Sendable, Equatable {
   case apart
 }
 
-/// Where a run will go on, found before anything large is made.
+/// Where a run will go on: what is known of it before anything large is made.
 enum ResumePoint {
   case beginning
   case checkpoint(StoredCheckpoint)
@@ -115,7 +115,7 @@ extension Trainer {
     if state.tokens > 0 { noteChangedSettings(checkpoint.manifest) }
   }
 
-  /// Says which settings make that the run does not go on bit by bit.
+  /// Says which settings make that the run may not go on bit by bit.
   private func noteChangedSettings(_ manifest: Manifest) {
     let saved: RunConfiguration
     do throws(ConfigurationError) {
@@ -125,20 +125,10 @@ extension Trainer {
         "the settings that the checkpoint was trained with are not known to this version: \(error)")
       return
     }
-    let differences = ResumeDifferences(from: saved, to: configuration)
-    if !differences.changing.isEmpty {
-      notes.append("settings that change what follows: \(differences.changing.joined(separator: "; "))")
-    }
-    var rounding = differences.rounding
-    let now = RunCheckpoint.ranks(ranks?.grid.world)
-    if let before = manifest.state[RunCheckpoint.ranksKey], before != now {
-      rounding.insert("ranks was \(before.text), is \(now.text)", at: 0)
-    }
-    if !rounding.isEmpty {
-      notes.append(
-        "settings that change the order of sums, so that losses differ by rounding: "
-          + rounding.joined(separator: "; "))
-    }
+    let before: Int? =
+      if case .integer(let ranks) = manifest.state[RunCheckpoint.ranksKey] { ranks } else { nil }
+    notes +=
+      ResumeDifferences(from: saved, to: configuration, ranks: (before, ranks?.grid.world.size ?? 1)).notes
   }
 }
 

@@ -33,8 +33,6 @@ package struct RunCheckpoint {
   /// How many ranks have saved it: says whether sums are formed in the same order after resuming.
   static let ranksKey = "parallel.ranks"
 
-  static func ranks(_ world: Communicator?) -> StateValue { .integer(world?.size ?? 1) }
-
   /// Every rank writes its part; once this returns, the checkpoint is on the disk.
   ///
   /// - Parameter configuration: resolved, as YAML.
@@ -62,7 +60,7 @@ package struct RunCheckpoint {
         holdings.map { ShardPlan.Holding($0.record.tensorRecord, $0.range) }
       })
     var values = data.state.merging(state.values) { own, _ in own }
-    values[Self.ranksKey] = Self.ranks(world)
+    values[Self.ranksKey] = .integer(world?.size ?? 1)
     let information = CheckpointInformation(
       configuration: configuration, step: state.step, tokens: state.tokens, nextSample: state.nextSample,
       state: values)
@@ -122,7 +120,7 @@ struct Restoration {
   /// answers the others.
   ///
   /// - Throws: `CheckpointError`, the same on all ranks, if a file is damaged; then what the tensors hold means nothing, and
-  ///   the run begins anew or from another checkpoint, or ends.
+  ///   the run goes on from another checkpoint or ends.
   func run() throws(CheckpointError) -> RunState {
     if !hasMoments { for moment in moments { moment.tensor.fillWithZeros() } }
     try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in

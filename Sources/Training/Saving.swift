@@ -25,6 +25,7 @@ extension Trainer {
     let checkpoint = runCheckpoint
     let ranked = try checkpoint.begin(state, configuration: configuration.yaml(), to: store)
     saving = BackgroundSave(ranked, isHurried: true, checkpoint.elements)
+    saving?.patience = diskPatience
     try followSave(isPatient: true, recorder)
   }
 
@@ -38,6 +39,7 @@ extension Trainer {
     try copy.fill(ranked.save.plan.slices[ranked.save.rank], checkpoint.elements)
     snapshot = copy
     let saving = BackgroundSave(ranked, isHurried: false, copy.write)
+    saving.patience = diskPatience
     self.saving = saving
     recorder?.note(
       "requested \(store.path(step: saving.step)) (\(ProgressText.memory(bytes: saving.length)) a rank, "
@@ -65,12 +67,14 @@ extension Trainer {
     guard let saving else { return }
     defer { if saving.isOver { self.saving = nil } }
     let waiting = { (seconds: Double) -> Void in
+      let what =
+        saving.isDurable ? "checkpoints before step-\(saving.step) are" : "step-\(saving.step) is"
+      let end = saving.isDurable ? "not removed" : "not on the disk"
       recorder?.note(
-        "step-\(saving.step) is not on the disk after \(ProgressText.digits(seconds)) s of waiting: "
-          + "\(self.store.directory) is slow or hangs, on this node or another; what was saved before is whole"
-      )
+        "\(what) \(end) after \(ProgressText.digits(seconds)) s of waiting: \(self.store.directory) is slow or "
+          + "hangs, on this node or another; what was saved before is whole")
     }
-    while let event = try saving.advance(isPatient: isPatient, patience: diskPatience, waiting: waiting) {
+    while let event = try saving.advance(isPatient: isPatient, waiting: waiting) {
       switch event {
       case .written: break
       case .durable(let saved):

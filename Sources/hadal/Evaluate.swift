@@ -28,7 +28,7 @@ struct Evaluate: ParsableCommand {
   var json = false
 
   func run() throws {
-    let opened = try OpenedCheckpoint(checkpoint)
+    let opened = try OpenedCheckpoint(checkpoint, hashing: .none)
     let run = opened.run
     let dataset = try heldOut(run)
     try checkTokenizer(dataset, opened)

@@ -28,7 +28,7 @@ struct Export: ParsableCommand {
 
   func run() throws {
     let directory = try StagedDirectory(to)
-    let opened = try OpenedCheckpoint(checkpoint)
+    let opened = try OpenedCheckpoint(checkpoint, hashing: .all)
     let tokenizer = TokenizerFiles(
       in: (try? opened.tokenizerPath()).map { URL(fileURLWithPath: $0).deletingLastPathComponent().path })
     let model = try opened.run.model.resolved(tokenizerVocabSize: tokenizer.tokenizer?.vocabularySize)

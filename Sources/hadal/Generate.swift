@@ -31,7 +31,7 @@ struct Generate: ParsableCommand {
 
   func run() throws {
     let sampler = try Sampler(temperature: temperature, topP: topP, seed: seed)
-    let opened = try OpenedCheckpoint(checkpoint)
+    let opened = try OpenedCheckpoint(checkpoint, hashing: .none)
     let tokenizer = try Tokenizer(contentsOf: self.tokenizer ?? opened.tokenizerPath())
     let model = try opened.model(
       tokens: tokenizer.vocabularySize, precision: PrecisionSection(mode: .float32),

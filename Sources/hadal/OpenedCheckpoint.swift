@@ -10,10 +10,12 @@ struct OpenedCheckpoint {
   let stored: StoredCheckpoint
   let run: RunConfiguration
 
-  /// - Parameter path: A checkpoint, a directory of checkpoints, or a run's directory.
+  /// - Parameters:
+  ///   - path: A checkpoint, a directory of checkpoints, or a run's directory.
+  ///   - hashing: which files are hashed now; none if only `model` reads them, which does so itself.
   /// - Throws: `CheckpointError`; `ConfigurationError` for a configuration that this version does not read.
-  init(_ path: String) throws {
-    stored = try StoredCheckpoint.find(path)
+  init(_ path: String, hashing: StoredCheckpoint.Hashing) throws {
+    stored = try StoredCheckpoint.find(path, hashing: hashing)
     run = try RunConfiguration.parse(
       yaml: stored.manifest.configuration, source: "\(stored.path)/\(Manifest.fileName)")
   }
@@ -25,7 +27,7 @@ struct OpenedCheckpoint {
     try TokenizerFinder.path(besideCheckpoint: stored.path)
   }
 
-  /// Builds the model with its weights.
+  /// Builds the model with its weights, and hashes the files meanwhile.
   ///
   /// - Parameters:
   ///   - tokens: how many the tokenizer has.
@@ -42,7 +44,9 @@ struct OpenedCheckpoint {
       shape, compute: precision.mode.dtype, float8: Float8Policy(precision),
       multiTokenPrediction: multiTokenPrediction,
       on: try ProcessDevice.make(threads: threads))
-    try model.loadWeights(stored.load)
+    try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in
+      try stored.load(into: weights.map(TensorPiece.init), hashing: .all)
+    }
     if precision.fallsBack {
       model.setFallenBack(layers: try RunState.fallenBackLayers(in: stored.manifest, path: stored.path))
     }

@@ -85,13 +85,17 @@ func contentProvider(_ records: [TensorRecord], pieceBytes: Int = 1 << 30) -> Te
 }
 
 extension CheckpointStore {
-  /// What a run goes on from: the newest checkpoint that is whole; and why newer ones were passed over, the newest first.
+  /// The newest checkpoint that is whole, found as a run does it; and why newer ones were passed over, the newest first.
   func openNewestValid() throws(CheckpointError) -> (
     checkpoint: StoredCheckpoint?, rejected: [CheckpointError]
   ) {
     var rejected: [CheckpointError] = []
     for step in try steps() {
-      do throws(CheckpointError) { return (try open(.step(step)), rejected) } catch { rejected.append(error) }
+      do throws(CheckpointError) {
+        let checkpoint = try open(.step(step), hashing: .none)
+        try checkpoint.load(into: [], hashing: .all)
+        return (checkpoint, rejected)
+      } catch { rejected.append(error) }
     }
     return (nil, rejected)
   }

@@ -1,40 +1,82 @@
 internal import Model
 internal import Optimization
 
-/// The settings of a run that are not those of the checkpoint it goes on from, where they change what follows.
+/// The settings of a run that are not those of the checkpoint it goes on from, where they matter.
+///
+/// Where and how files are kept, what is shown and how a machine is used does not: `changingNothing`. What `data`, the seed
+/// and the length of a row come to, `DataIdentity` compares.
 package struct ResumeDifferences: Equatable, Sendable {
   /// The steps that follow are others.
   package private(set) var changing: [String] = []
   /// Sums are formed in another order: losses differ by rounding.
   package private(set) var rounding: [String] = []
+  /// What is done about a step that is not finite, or whose loss stands out.
+  package private(set) var badSteps: [String] = []
 
-  /// Settings, and sections of them, that change no number: where files go, what is shown, how the machine is used. What
-  /// `data` and the seed come to, `DataIdentity` compares.
-  private static let without: Set<String> = [
+  static let changingNothing: Set<String> = [
     "data", "communication", "checkpoint", "evaluation", "logging", "run", "training.seed",
-    "training.recompute",
-    "training.packed_weights", "training.threads", "parallel.overlap",
+    "training.sequence_length", "training.recompute", "training.packed_weights", "training.threads",
+    "parallel.overlap",
   ]
-  /// What only divides the work.
-  private static let ofOrder: Set<String> = [
+  /// What only divides the work; while the batch grows, also how many sequences a step has.
+  static let dividing: Set<String> = [
     "training.micro_batch_size", "parallel.pipeline", "parallel.schedule", "parallel.stages",
     "parallel.virtual_stages", "parallel.expert", "parallel.data", "parallel.exchange",
     "parallel.exchange_rows",
   ]
+  static let handlingBadSteps: Set<String> = [
+    "training.non_finite", "training.non_finite_limit", "training.loss_spike",
+  ]
+  /// Where a run that rolls back goes back to.
+  static let placingCheckpoints: Set<String> = [
+    "checkpoint.every", "checkpoint.on_exit", "checkpoint.when_busy",
+  ]
+  /// What only looks at FP8, unless a layer may leave it.
+  static let watchingFloat8: Set<String> = [
+    "precision.fp8.health_every", "precision.fp8.fall_back", "precision.fp8.flushed_limit",
+    "precision.fp8.shadow_limit",
+  ]
+  static let length: Set<String> = ["training.steps", "training.tokens"]
 
-  package init(from saved: RunConfiguration, to now: RunConfiguration) {
+  /// - Parameter ranks: that saved it, if that is known, and that go on.
+  package init(from saved: RunConfiguration, to now: RunConfiguration, ranks: (saved: Int?, now: Int)) {
+    let both = [saved, now]
     let (old, new) = (Self.values(of: saved), Self.values(of: now))
-    let usesEnd = saved.learningRate.endsWithTheRun || now.learningRate.endsWithTheRun
+    let grows = both.contains { !$0.training.globalBatchSize.isConstant }
+    let rollsBack = both.contains { $0.rollsBack }
+    if let before = ranks.saved, before != ranks.now {
+      let text = "ranks was \(before), is \(ranks.now)"
+      if grows { changing.append(text) } else { rounding.append(text) }
+    }
     for key in Set(old.keys).union(new.keys).sorted() where old[key] != new[key] {
-      if Self.without.contains(where: { key == $0 || key.hasPrefix("\($0).") }) { continue }
-      if ["training.steps", "training.tokens"].contains(key), !usesEnd { continue }
       let text = "\(key) was \(old[key] ?? "absent"), is \(new[key] ?? "absent")"
-      if Self.ofOrder.contains(key) { rounding.append(text) } else { changing.append(text) }
+      let isIn = { (keys: Set<String>) in keys.contains { key == $0 || key.hasPrefix("\($0).") } }
+      if isIn(Self.handlingBadSteps) || rollsBack && isIn(Self.placingCheckpoints) {
+        badSteps.append(text)
+      } else if isIn(Self.dividing), !grows {
+        rounding.append(text)
+      } else if isIn(Self.changingNothing)
+        || isIn(Self.watchingFloat8) && !both.contains(where: \.precision.fallsBack)
+        || isIn(Self.length) && !both.contains(where: \.learningRate.endsWithTheRun)
+      {
+        continue
+      } else {
+        changing.append(text)
+      }
     }
   }
 
+  /// What a person should know, a line each.
+  var notes: [String] {
+    [
+      ("settings that change what follows", changing),
+      ("settings that change the order of sums, so that losses differ by rounding", rounding),
+      ("settings that matter when a step is not finite or its loss stands out", badSteps),
+    ].compactMap { words, list in list.isEmpty ? nil : "\(words): \(list.joined(separator: "; "))" }
+  }
+
   /// Every value that is no section, under its key with dots.
-  private static func values(of configuration: RunConfiguration) -> [String: String] {
+  static func values(of configuration: RunConfiguration) -> [String: String] {
     var values: [String: String] = [:]
     func add(_ node: ConfigurationNode, _ key: String) {
       guard let entries = node.entries, !entries.isEmpty else {
@@ -52,5 +94,11 @@ extension LearningRateSection {
   /// Whether the rate of a step depends on how long the run is.
   fileprivate var endsWithTheRun: Bool {
     phases.last.map { $0.end == nil && $0.shape != .constant } ?? false
+  }
+}
+
+extension RunConfiguration {
+  fileprivate var rollsBack: Bool {
+    training.nonFinite == .rollBack || training.lossSpike.action == .rollBack
   }
 }

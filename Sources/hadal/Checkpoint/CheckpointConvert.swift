@@ -23,7 +23,7 @@ struct CheckpointConvert: ParsableCommand {
       throw OptionError(option: "--files", reason: "is \(files), not 1 to 99999")
     }
     let directory = try StagedDirectory(to)
-    let opened = try OpenedCheckpoint(checkpoint)
+    let opened = try OpenedCheckpoint(checkpoint, hashing: .all)
     let tokenizer = TokenizerFiles(
       in: (try? opened.tokenizerPath()).map { URL(fileURLWithPath: $0).deletingLastPathComponent().path })
     var length = 0

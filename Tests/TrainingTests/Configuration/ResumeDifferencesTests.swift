@@ -8,9 +8,12 @@ struct ResumeDifferencesTests {
 
   init() throws { runs = try SmallRuns() }
 
-  private func differences(_ settings: [String], before: [String] = []) throws -> ResumeDifferences {
+  private func differences(
+    _ settings: [String] = [], before: [String] = [], ranks: (Int?, Int) = (1, 1)
+  ) throws -> ResumeDifferences {
     ResumeDifferences(
-      from: try runs.configuration("a", before), to: try runs.configuration("a", before + settings))
+      from: try runs.configuration("a", before), to: try runs.configuration("a", before + settings),
+      ranks: ranks)
   }
 
   @Test func whatChangesNoNumberIsNotMentioned() throws {
@@ -21,7 +24,10 @@ struct ResumeDifferencesTests {
       "training.packed_weights=both", "parallel.overlap=false", "training.steps=20",
     ]
     let differences = try differences(settings)
-    #expect(differences.changing.isEmpty && differences.rounding.isEmpty)
+    #expect(differences.notes.isEmpty, "\(differences)")
+    #expect(try self.differences(ranks: (nil, 4)).notes.isEmpty)
+    let health = ["precision.fp8.health_every=7", "precision.fp8.fall_back=warn"]
+    #expect(try self.differences(health, before: ["precision.mode=fp8"]).notes.isEmpty)
   }
 
   @Test func eachOtherSettingIsNamedWithBothValues() throws {
@@ -48,6 +54,44 @@ struct ResumeDifferencesTests {
     #expect(try differences(["training.steps=20"]).changing.isEmpty)
     #expect(
       try differences(["training.steps=20"], before: cosine).changing == ["training.steps was 12, is 20"])
+  }
+
+  /// While the batch grows, what divides it also says to what it is rounded.
+  @Test func ofAGrowingBatchTheLayoutIsMoreThanAnOrder() throws {
+    let layout = ["training.micro_batch_size=2"]
+    let fixed = try differences(layout, ranks: (1, 2))
+    #expect(fixed.changing.isEmpty)
+    #expect(fixed.rounding == ["ranks was 1, is 2", "training.micro_batch_size was 1, is 2"])
+    let ramp = ["training.global_batch_size={from: 4, to: 8, over_tokens: 1000}"]
+    let growing = try differences(layout, before: ramp, ranks: (1, 2))
+    #expect(growing.rounding.isEmpty && growing.changing == fixed.rounding)
+  }
+
+  @Test func policiesAreNamedApart() throws {
+    let policies = ["training.non_finite=skip", "training.loss_spike={action: warn}", "checkpoint.every=7"]
+    let differences = try differences(policies)
+    #expect(
+      differences.badSteps == [
+        "training.loss_spike.action was off, is warn", "training.non_finite was stop, is skip",
+      ])
+    #expect(differences.changing.isEmpty && differences.rounding.isEmpty)
+    let every = try self.differences(["checkpoint.every=7"], before: ["training.non_finite=roll_back"])
+    #expect(every.badSteps == ["checkpoint.every was 4, is 7"])
+    let limit = ["precision.fp8.flushed_limit=0.2"]
+    let falling = ["precision.mode=fp8", "precision.fp8.fall_back=fall_back"]
+    #expect(try self.differences(limit, before: falling).changing.count == 1)
+  }
+
+  /// A key that is renamed would be taken for one that changes everything.
+  @Test func theKeysExist() throws {
+    let keys = Set(ResumeDifferences.values(of: try runs.configuration("a", ["precision.mode=fp8"])).keys)
+    let sets = [
+      ResumeDifferences.changingNothing, ResumeDifferences.dividing, ResumeDifferences.handlingBadSteps,
+      ResumeDifferences.placingCheckpoints, ResumeDifferences.watchingFloat8, ResumeDifferences.length,
+    ]
+    for key in sets.joined() {
+      #expect(keys.contains { $0 == key || $0.hasPrefix("\(key).") }, "\(key)")
+    }
   }
 
   /// A section instead of a number.
