@@ -9,8 +9,8 @@ struct Train: ParsableCommand {
     abstract: "Train a model from one YAML file.",
     discussion: """
       The run directory (run.directory/run.name) receives config.yaml, metrics.jsonl, TensorBoard events and \
-      checkpoints. Ctrl-C and SIGTERM save a checkpoint and end with exit code 0; the same command goes on \
-      from there.
+      checkpoints. Ctrl-C, SIGTERM and SIGUSR1 save a checkpoint and end with checkpoint.signal_exit_code, \
+      which is 0; the same command goes on from there.
       """)
 
   @Argument(help: "The run's configuration.", completion: .file(extensions: ["yaml", "yml"]))
@@ -35,12 +35,17 @@ struct Train: ParsableCommand {
       case "never": .never
       default: .path(resume)
       }
+    var isStopped = false
     try onAllRanks(configuration) { ranks in
       let trainer = try Trainer(
         configuration, resume: choice, world: ranks, device: ProcessDevice.request())
       let recorder = ranks.rank == 0 ? try RunRecorder(trainer) : nil
       let summary = try trainer.run(recorder, stop: stop)
       recorder?.finish(summary)
+      isStopped = summary.stoppedBy != nil
+    }
+    if isStopped, configuration.checkpoint.signalExitCode != 0 {
+      throw ExitCode(Int32(configuration.checkpoint.signalExitCode))
     }
   }
 }

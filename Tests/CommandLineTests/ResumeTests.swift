@@ -64,16 +64,16 @@ struct ResumeTests {
     try expectSame(bench, "parts", "whole", step: 11)
   }
 
-  @Test(arguments: [SIGTERM, SIGINT, SIGUSR1])
-  func aSignalSavesAndEndsTheRun(signal: Int32) throws {
+  @Test(arguments: [(SIGTERM, 0), (SIGINT, 0), (SIGUSR1, 75)] as [(Int32, Int32)])
+  func aSignalSavesAndEndsTheRun(signal: Int32, code: Int32) throws {
     let bench = try Workbench()
     try bench.prepare()
-    let settings = ["checkpoint.every=null", "evaluation.every=null"]
+    let settings = ["checkpoint={every: null, signal_exit_code: \(code)}", "evaluation.every=null"]
     let endless = try bench.start(Workbench.training("stopped", settings + ["training.steps=1000000"]))
     try endless.waitUntil { bench.metrics("stopped").stepCount() >= 3 }
     endless.send(signal)
     let outcome = try endless.wait()
-    #expect(outcome.ending == .exit(0), "\(outcome)")
+    #expect(outcome.ending == .exit(code), "\(outcome)")
     let last = bench.metrics("stopped").stepCount()
     #expect(outcome.error.contains("after step \(last)"))
     #expect(try bench.checkpoints("stopped") == [last])

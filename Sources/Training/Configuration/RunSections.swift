@@ -12,6 +12,7 @@ package struct CheckpointSection: Sendable, Hashable {
   package var asynchronous = true
   package var whenBusy = WhenBusy.wait
   package var onFailure = OnFailure.stop
+  package var signalExitCode = 0
 
   package init() {}
 
@@ -50,6 +51,10 @@ package struct CheckpointSection: Sendable, Hashable {
         "on_failure", \.onFailure, .choice(OnFailure.self),
         "what to do when a checkpoint cannot be saved: stop the run, or say so and go on; the one at the end must not "
           + "fail"),
+      .init(
+        "signal_exit_code", \.signalExitCode, .integer(0...125),
+        "of a run that was stopped by Ctrl-C, SIGTERM or SIGUSR1 and has saved, for schedulers that queue a job again by "
+          + "its code; `launch/slurm.sbatch` needs 0"),
     ])
 }
 
