@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Tensors
 
 /// Blocks of memory that go from hand to hand in a circle, so that a disk and processors are at work on different ones.
 ///
@@ -71,13 +72,15 @@ final class BlockRing: @unchecked Sendable {
     }
   }
 
-  /// Runs a stage on a thread of its own, which has the priority and the processors of this one.
+  /// Runs a stage on a thread of its own, which has the priority of this one and all processors that the process was lent.
   func start(
     _ stage: Int,
     _ body: @escaping @Sendable (Int, UnsafeMutableRawBufferPointer) throws(CheckpointError) -> Void
   ) {
     change { running += 1 }
     let thread = Thread { [self] in
+      // This thread may be pinned to one processor, which its threads inherit.
+      ProcessorSet.lent.confine()
       try? run(stage, body)  // whoever joins gets the error
       change { running -= 1 }
     }

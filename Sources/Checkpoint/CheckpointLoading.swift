@@ -5,12 +5,15 @@ extension StoredCheckpoint {
   /// of the others what the pieces need.
   ///
   /// Float types are converted (to nearest, ties to even) where they differ; such pieces are mapped after that.
+  /// - Parameter staysCached: whether what is read should stay in the page cache, as for others who read the same files.
   /// - Throws: `CheckpointError`: before anything is written for pieces that cannot be filled; any other, for a file, means
   ///   that what the pieces hold means nothing.
-  package func load(into pieces: [TensorPiece], hashing: Hashing) throws(CheckpointError) {
+  package func load(
+    into pieces: [TensorPiece], hashing: Hashing, staysCached: Bool = false
+  ) throws(CheckpointError) {
     try requireReadable(pieces.map(\.record))
     let copies = try SliceCopies(pieces, of: self)
-    let staysCached = hashing.isShared || !copies.others.isEmpty
+    let staysCached = staysCached || hashing.isShared || !copies.others.isEmpty
     for (index, file) in manifest.files.enumerated() {
       let path = "\(path)/\(file.name)"
       let own = copies.inFiles[file.name] ?? FileCopies([])

@@ -16,6 +16,8 @@ package struct FileDigest: Hashable, Sendable {
     try self.init(ofFileAt: path, length: nil, staysCached: staysCached)
   }
 
+  /// Reads and hashes the file beside other work on its blocks.
+  ///
   /// - Parameters:
   ///   - length: how long it should be; nil for as long as it is.
   ///   - then: what else every block goes through, on a thread of its own.

@@ -48,9 +48,9 @@ struct CheckpointAgreement {
 
   /// Does this rank's part of something on disks, and returns once all ranks have done theirs.
   func answering<Value: Sendable>(_ part: @escaping @Sendable () -> Value) -> Value {
-    // On a thread of its own also where nobody asks: the driver may be pinned to one processor.
+    guard world != nil else { return part() }
     let work = DiskWork(isHurried: true, part)
-    if world != nil { wait { work.hasEnded } }
+    wait { work.hasEnded }
     return work.wait()
   }
 
@@ -113,8 +113,8 @@ struct CheckpointAgreement {
 extension CheckpointAgreement {
   /// Opens the same checkpoint on every rank; what its files hold is compared when it is loaded.
   ///
-  /// - Throws: `CheckpointError`, the same on all ranks, if any of them finds a file missing, of another length or with a header
-  ///   that is not valid, or sees another checkpoint than rank 0.
+  /// - Throws: `CheckpointError`, the same on all ranks, if any of them finds a file missing, of another length or with
+  ///   a header that is not valid, or sees another checkpoint than rank 0.
   func open(
     _ body: @escaping @Sendable () throws(CheckpointError) -> StoredCheckpoint
   ) throws(CheckpointError) -> StoredCheckpoint {

@@ -67,12 +67,12 @@ extension Trainer {
     guard let saving else { return }
     defer { if saving.isOver { self.saving = nil } }
     let waiting = { (seconds: Double) -> Void in
-      let what =
-        saving.isDurable ? "checkpoints before step-\(saving.step) are" : "step-\(saving.step) is"
-      let end = saving.isDurable ? "not removed" : "not on the disk"
+      let time = "\(ProgressText.digits(seconds)) s of waiting"
+      let cause = "\(self.store.directory) is slow or hangs, on this node or another"
       recorder?.note(
-        "\(what) \(end) after \(ProgressText.digits(seconds)) s of waiting: \(self.store.directory) is slow or "
-          + "hangs, on this node or another; what was saved before is whole")
+        saving.isDurable
+          ? "step-\(saving.step) is saved, but what is no longer kept is not removed after \(time): \(cause)"
+          : "step-\(saving.step) is not on the disk after \(time): \(cause); what was saved before is whole")
     }
     while let event = try saving.advance(isPatient: isPatient, waiting: waiting) {
       switch event {

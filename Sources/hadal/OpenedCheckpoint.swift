@@ -45,7 +45,7 @@ struct OpenedCheckpoint {
       multiTokenPrediction: multiTokenPrediction,
       on: try ProcessDevice.make(threads: threads))
     try model.loadWeights { (weights: [NamedTensor]) throws(CheckpointError) in
-      try stored.load(into: weights.map(TensorPiece.init), hashing: .all)
+      try stored.load(into: weights.map(TensorPiece.init), hashing: .all, staysCached: true)
     }
     if precision.fallsBack {
       model.setFallenBack(layers: try RunState.fallenBackLayers(in: stored.manifest, path: stored.path))

@@ -18,11 +18,14 @@ package struct ResumeDifferences: Equatable, Sendable {
     "training.sequence_length", "training.recompute", "training.packed_weights", "training.threads",
     "parallel.overlap",
   ]
-  /// What only divides the work; while the batch grows, also how many sequences a step has.
+  /// What only divides the work.
   static let dividing: Set<String> = [
-    "training.micro_batch_size", "parallel.pipeline", "parallel.schedule", "parallel.stages",
-    "parallel.virtual_stages", "parallel.expert", "parallel.data", "parallel.exchange",
+    "parallel.stages", "parallel.virtual_stages", "parallel.expert", "parallel.exchange",
     "parallel.exchange_rows",
+  ]
+  /// What divides the batch, whose size is a multiple of the parts: while it grows, steps have other sizes.
+  static let dividingTheBatch: Set<String> = [
+    "training.micro_batch_size", "parallel.pipeline", "parallel.schedule", "parallel.data",
   ]
   static let handlingBadSteps: Set<String> = [
     "training.non_finite", "training.non_finite_limit", "training.loss_spike",
@@ -53,7 +56,7 @@ package struct ResumeDifferences: Equatable, Sendable {
       let isIn = { (keys: Set<String>) in keys.contains { key == $0 || key.hasPrefix("\($0).") } }
       if isIn(Self.handlingBadSteps) || rollsBack && isIn(Self.placingCheckpoints) {
         badSteps.append(text)
-      } else if isIn(Self.dividing), !grows {
+      } else if isIn(Self.dividing) || !grows && isIn(Self.dividingTheBatch) {
         rounding.append(text)
       } else if isIn(Self.changingNothing)
         || isIn(Self.watchingFloat8) && !both.contains(where: \.precision.fallsBack)

@@ -65,6 +65,8 @@ struct ResumeDifferencesTests {
     let ramp = ["training.global_batch_size={from: 4, to: 8, over_tokens: 1000}"]
     let growing = try differences(layout, before: ramp, ranks: (1, 2))
     #expect(growing.rounding.isEmpty && growing.changing == fixed.rounding)
+    let exchange = try differences(["parallel.exchange=one_level"], before: ramp)
+    #expect(exchange.changing.isEmpty && exchange.rounding == ["parallel.exchange was auto, is one_level"])
   }
 
   @Test func policiesAreNamedApart() throws {
@@ -86,7 +88,8 @@ struct ResumeDifferencesTests {
   @Test func theKeysExist() throws {
     let keys = Set(ResumeDifferences.values(of: try runs.configuration("a", ["precision.mode=fp8"])).keys)
     let sets = [
-      ResumeDifferences.changingNothing, ResumeDifferences.dividing, ResumeDifferences.handlingBadSteps,
+      ResumeDifferences.changingNothing, ResumeDifferences.dividing, ResumeDifferences.dividingTheBatch,
+      ResumeDifferences.handlingBadSteps,
       ResumeDifferences.placingCheckpoints, ResumeDifferences.watchingFloat8, ResumeDifferences.length,
     ]
     for key in sets.joined() {
