@@ -1,5 +1,6 @@
 import Checkpoint
 import Foundation
+import Tensors
 import Testing
 
 /// Checkpoints of several files with manifests and headers that somebody or something has changed.
@@ -14,7 +15,10 @@ struct MutatedCheckpointTests {
   }
 
   /// Whatever opens is consistent, and every element can be read; all else is refused with words.
-  private func refusal(_ path: String) throws -> CheckpointError? {
+  ///
+  /// - Parameter isLoaded: also as a run does it.
+  private func refusal(_ path: String, isLoaded: Bool) throws -> CheckpointError? {
+    let device = try Device(threads: 1)
     do throws(CheckpointError) {
       let checkpoint = try StoredCheckpoint(path, hashing: .none)
       for name in checkpoint.names {
@@ -24,6 +28,10 @@ struct MutatedCheckpointTests {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: record.byteCount, alignment: 8)
         defer { buffer.deallocate() }
         try checkpoint.read(name, elements: 0..<record.elementCount, to: buffer)
+        guard isLoaded, record.type == .float32 || record.type == .bfloat16 else { continue }
+        let tensor = Tensor(record.shape, record.type == .float32 ? .float32 : .bfloat16, on: device)
+        try checkpoint.load(into: [TensorPiece(NamedTensor(name: name, tensor: tensor))], hashing: .none)
+        #expect(tensor.bytes.elementsEqual(buffer))
       }
       return nil
     } catch { return error }
@@ -39,10 +47,10 @@ struct MutatedCheckpointTests {
     let body = Array((lines.dropLast(3).joined(separator: "\n") + "\n").utf8)
     var mutations = Mutations(state: 21)
     var refused = 0
-    for _ in 0..<5000 {
+    for number in 0..<5000 {
       _ = try scratch.write(
         Manifest.sealed(mutations.mutate(body, limit: body.count)), as: "step-5/manifest.json")
-      guard let error = try refusal(path) else { continue }
+      guard let error = try refusal(path, isLoaded: number % 10 == 0) else { continue }
       refused += 1
       #expect(error.path.hasPrefix(path) && !error.message.isEmpty)
     }
@@ -67,7 +75,7 @@ struct MutatedCheckpointTests {
         if Bool.random(using: &random) { bytes[place] = .random(in: 0...255, using: &random) }
       }
       _ = try scratch.write(bytes, as: "step-5/\(names[rank])")
-      let error = try refusal(path)
+      let error = try refusal(path, isLoaded: number / Self.ranks % 10 == 0)
       if let error {
         refused += 1
         #expect(error.path.hasSuffix(names[rank]) && !error.message.isEmpty, "\(error)")
