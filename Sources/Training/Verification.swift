@@ -30,24 +30,40 @@ package struct Verification {
     /// The tensor of each kind that is off most, over all steps.
     package fileprivate(set) var worst: [Kind: Difference] = [:]
     /// All tensors of a kind as one vector.
-    package var overall: [Kind: Double] { sums.mapValues(\.relative) }
-    private var sums: [Kind: Distance] = [:]
+    package var overall: [Kind: Double] { Self.overall(differences) }
+    private var differences: [Kind: [String: Distance]] = [:]
     /// All tensors of a kind of one rank, as one vector, beside those of one rank in float32; empty in float32.
-    package var rounding: [Kind: Double] { roundings.mapValues(\.relative) }
-    private var roundings: [Kind: Distance] = [:]
+    package var rounding: [Kind: Double] { Self.overall(roundings) }
+    private var roundings: [Kind: [String: Distance]] = [:]
     /// How many tensors of each kind were compared.
     package fileprivate(set) var compared: [Kind: Int] = [:]
     /// Tokens that went to another expert, and all of them.
     package fileprivate(set) var rerouted = 0
     package fileprivate(set) var routed = 0
 
-    fileprivate mutating func addRounding(_ kind: Kind, _ distance: Distance) {
-      roundings[kind, default: Distance()] += distance
+    /// The tensor of a kind that is off most, as a multiple of how far it is off from float32 on one rank; nil in float32.
+    package func worstBesideRounding(_ kind: Kind) -> Difference? {
+      let shares = (differences[kind] ?? [:]).compactMap { name, distance in
+        roundings[kind]?[name].map { rounding in
+          Difference(name: name, relative: (distance.difference / rounding.difference).squareRoot())
+        }
+      }
+      return shares.max { $0.relative < $1.relative }
+    }
+
+    private static func overall(_ distances: [Kind: [String: Distance]]) -> [Kind: Double] {
+      distances.mapValues { tensors in
+        tensors.sorted { $0.key < $1.key }.reduce(into: Distance()) { $0 += $1.value }.relative
+      }
+    }
+
+    fileprivate mutating func addRounding(_ kind: Kind, _ name: String, _ distance: Distance) {
+      roundings[kind, default: [:]][name, default: Distance()] += distance
     }
 
     fileprivate mutating func add(_ kind: Kind, _ name: String, _ distance: Distance) {
       compared[kind, default: 0] += 1
-      sums[kind, default: Distance()] += distance
+      differences[kind, default: [:]][name, default: Distance()] += distance
       let relative = distance.relative
       // Written so that a NaN is worse than any number.
       if let worst = worst[kind], !(relative > worst.relative || relative.isNaN) { return }
@@ -112,14 +128,14 @@ package struct Verification {
     _ kind: Kind, _ rounded: [TensorPiece], _ exact: [TensorPiece]?, _ report: inout Report
   ) {
     for (rounded, exact) in zip(rounded, exact ?? []) {
-      report.addRounding(kind, rounded.tensor.distance(from: exact.tensor))
+      report.addRounding(kind, rounded.name, rounded.tensor.distance(from: exact.tensor))
     }
   }
 
   private func compare(
     _ found: StepSums, _ expected: StepSums, _ exact: SummedStep?, _ report: inout Report
   ) {
-    if let exact { report.addRounding(.loss, Distance(expected.total, exact.sums.total)) }
+    if let exact { report.addRounding(.loss, "loss", Distance(expected.total, exact.sums.total)) }
     let names = ["loss"] + found.multiTokenLosses.indices.map { "loss of MTP depth \($0 + 1)" }
     let pairs = zip([found.total] + found.multiTokenLosses, [expected.total] + expected.multiTokenLosses)
     for (name, (found, expected)) in zip(names, pairs) {
