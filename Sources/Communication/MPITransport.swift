@@ -13,7 +13,7 @@ package final class MPITransport: Transport {
   package let host: String
 
   /// Chunks of this length go out over TCP without a handshake, which would wait behind the data
-  /// of the other direction: docs/communication.md has measurements.
+  /// of the other direction: docs/distributed.md has measurements.
   private static let eagerBytes = 256 << 10
 
   private struct Context {

@@ -27,6 +27,26 @@ struct DocumentationTests {
       same, "docs/configuration.md is out of date; make it with: hadal reference > docs/configuration.md")
   }
 
+  /// Files of this package that documents, comments and scripts name.
+  @Test func namedFilesExist() throws {
+    let name =
+      /\b(docs|benchmarks|launch|Tests|Sources|configs)\/[\w.\/-]*\.(md|py|sh|swift|c|h|inc|yaml|sbatch)\b/
+    let places = ["docs", "Sources", "Tests", "benchmarks", "launch", "configs"]
+    let found = places.flatMap { place in
+      let files = FileManager.default.enumerator(atPath: PackageRoot.path(place))
+      return (files?.allObjects as? [String] ?? []).map { "\(place)/\($0)" }
+    }
+    var missing: [String] = []
+    for file in found + ["README.md", "Package.swift"] {
+      guard let text = try? String(contentsOfFile: PackageRoot.path(file), encoding: .utf8) else { continue }
+      for match in Set(text.matches(of: name).map { String($0.output.0) })
+      where !FileManager.default.fileExists(atPath: PackageRoot.path(match)) {
+        missing.append("\(file) names \(match)")
+      }
+    }
+    #expect(missing.isEmpty, "\(missing.sorted().joined(separator: "\n"))")
+  }
+
   /// In a directory of its own, which has the package's configurations and `hadal` on the PATH.
   private static func run(_ blocks: ShellBlocks) throws -> Outcome {
     let bench = try Workbench()

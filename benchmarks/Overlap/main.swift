@@ -2,7 +2,7 @@ import Communication
 import Foundation
 
 // How much of an exchange is hidden behind computation that does not call MPI: every rank sends as many bytes to every
-// other, computes for about as long as that takes alone, and waits for the rest. docs/communication.md has results.
+// other, computes for about as long as that takes alone, and waits for the rest. docs/distributed.md has results.
 //   overlap-bench [--bytes N] [--chunk N] [--motor MICROSECONDS|off] [--poll MICROSECONDS] [--repeats N]
 
 let arguments = try Arguments(CommandLine.arguments.dropFirst())
