@@ -62,11 +62,13 @@ struct RankParityTests {
     #expect(try #require(report.worst[.loss]).relative <= 0.005)
     for kind in [Verification.Kind.gradient, .parameter] {
       let (overall, rounding) = try (#require(report.overall[kind]), #require(report.rounding[kind]))
-      #expect(overall <= rounding, "\(kind): \(try #require(report.worst[kind]))")
+      let worst = try #require(report.worst[kind])
+      #expect(overall <= rounding, "\(kind): \(worst)")
     }
-    // Two independent roundings are √2 times as far from each other as either is from what they round.
+    // Two independent roundings are √2 times as far from each other as either is from what they round, and in a tensor of
+    // few elements somewhat more.
     let worst = try #require(report.worstBesideRounding(.gradient))
-    #expect(worst.relative <= 2.0.squareRoot(), "\(worst)")
+    #expect(worst.relative <= 2, "\(worst)")
   }
 
   /// With room for fewer rows than come, tokens go in slices, once more for their gradients.
