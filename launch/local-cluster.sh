@@ -177,21 +177,26 @@ if [ $inside = no ]; then
   unshare --net --uts --ipc --pid --fork --mount-proc true 2>/dev/null ||
     fail "the system forbids new namespaces: in a container that takes --privileged (CAP_SYS_ADMIN, CAP_NET_ADMIN)"
 
-  group=none
-  if [ "$share" != none ]; then
-    # Control groups of version 1, or version 2 where the processor's time is handed on.
-    for root in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
-      group=$root/hadal-cluster-$$
-      if mkdir "$group" 2>/dev/null && { [ -e "$group/cpu.cfs_quota_us" ] || [ -e "$group/cpu.max" ]; }; then
-        break
-      fi
-      rmdir "$group" 2>/dev/null || true
-      group=none
+  # Control groups of version 1, or version 2 where the processor's time is handed on.
+  for root in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+    # Of runs that were killed nothing else stays.
+    for group in "$root"/hadal-cluster-*; do
+      kill -0 "${group##*-}" 2>/dev/null || rmdir "$group"/*/ "$group" 2>/dev/null || true
     done
-    [ "$group" != none ] || fail "--share needs a control group for processors, which this system does not let make"
+    group=$root/hadal-cluster-$$
+    if mkdir "$group" 2>/dev/null && { [ -e "$group/cpu.cfs_quota_us" ] || [ -e "$group/cpu.max" ]; }; then
+      break
+    fi
+    rmdir "$group" 2>/dev/null || true
+    group=none
+  done
+  [ "$group" != none ] || [ "$share" = none ] ||
+    fail "--share needs a control group for processors, which this system does not let make"
+  if [ "$group" != none ]; then
     [ ! -e "$group/cgroup.subtree_control" ] || echo +cpu >"$group/cgroup.subtree_control"
+    mkdir "$group/job"
     # shellcheck disable=SC2064  # the name of now
-    trap "rmdir '$group'/rank* '$group' 2>/dev/null || true" EXIT
+    trap "rmdir '$group'/job '$group'/rank* '$group' 2>/dev/null || true" EXIT
   fi
   export HADAL_CLUSTER_GROUP=$group
 
@@ -207,6 +212,10 @@ if [ $inside = no ]; then
 fi
 
 # --- Inside: the switch, the nodes, the job --------------------------------------------------------------------------
+
+# Processes of no control group are scheduled by session (autogroup), and each node's are one: Linux 6.18 has let ranks of
+# one node that could run wait for minutes, while those of another on the same core waited for them inside MPI.
+[ "$HADAL_CLUSTER_GROUP" = none ] || echo $$ >"$HADAL_CLUSTER_GROUP/job/cgroup.procs"
 
 # Where the network is built: says what failed and ends, which takes everything down again.
 must() { "$@" || fail "'$*' failed"; }

@@ -8,7 +8,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-./launch/install.sh python3-venv openmpi-bin libopenmpi-dev iproute2 procps
+./launch/install.sh python3-venv openmpi-bin libopenmpi-dev iproute2 procps shellcheck
 
 echo "== format"
 swift format lint --strict --recursive Package.swift Sources Tests

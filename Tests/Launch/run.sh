@@ -1,12 +1,9 @@
 #!/usr/bin/env bash
-# Tests the launch scripts; launch/test.sh calls it. Needs Open MPI with its compiler; the local cluster needs root.
+# Tests the launch scripts; launch/test.sh calls it. Needs shellcheck and Open MPI with its compiler; the local cluster
+# needs root.
 set -euo pipefail
 cd "$(dirname "$0")"
-if command -v shellcheck >/dev/null; then
-  shellcheck -x ../../launch/*.sh ../../launch/slurm.sbatch ./*.sh ../MPI/*.sh ../../benchmarks/*.sh
-else
-  echo "SKIPPED, as there is no shellcheck: NO SCRIPT WAS CHECKED"
-fi
+shellcheck -x ../../launch/*.sh ../../launch/slurm.sbatch ./*.sh ../MPI/*.sh ../../benchmarks/*.sh
 for test in ./*_test.sh; do
   echo "-- $test"
   "$test" || {

@@ -11,11 +11,7 @@ if [ "$(id -u)" -ne 0 ] || ! unshare --net --uts --ipc --pid --fork --mount-proc
   echo "SKIPPED, as this is not root or the system forbids new namespaces: NO BYTES BETWEEN NODES WERE COUNTED"
   exit 0
 fi
-# Each rank gets its part of the cores: eight that wait inside MPI's blocking calls on two cores can keep each other from
-# what they wait for, for minutes.
-share=$((100 * $(nproc) / 8))
-[ $share -le 100 ] || share=100
-timeout 300 "$launch/local-cluster.sh" 2 --slots 4 --rate none --share "$share" -- \
+timeout 300 "$launch/local-cluster.sh" 2 --slots 4 --rate none -- \
   "$hadal" bench exchange --tokens 64 --hidden 2048 --top-k 8 --payload bfloat16 fp8 --json |
   python3 -c '
 import json, sys
