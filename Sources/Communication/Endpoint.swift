@@ -7,6 +7,10 @@ final class Endpoint {
   /// By rank of the world; a node is named by a number from 0.
   var hosts: [String]
   var nodes: [Int]
+  /// What the ranks of this node read of each other; nil where they only send messages.
+  var memory: NodeMemory?
+  /// Who on any node could not share memory first, and why.
+  var memoryFault: String?
   var counters = TrafficCounters()
   /// What is being recorded; nil while nothing is.
   var events: [MessageEvent]?

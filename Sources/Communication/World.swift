@@ -11,9 +11,15 @@ package final class World {
 
     /// Seconds between two turns of the thread that moves messages while kernels run; nil: nothing moves them then.
     package var motorInterval: Double?
+    /// Whether ranks of one node may read each other's rows where they lie, if all of them say so.
+    package var sharesMemory: Bool
 
-    package init(timeout: Double = 600, largestChunk: Int? = nil, motorInterval: Double? = 50e-6) {
-      (self.timeout, self.largestChunk, self.motorInterval) = (timeout, largestChunk, motorInterval)
+    package init(
+      timeout: Double = 600, largestChunk: Int? = nil, motorInterval: Double? = 50e-6,
+      sharesMemory: Bool = true
+    ) {
+      (self.timeout, self.largestChunk) = (timeout, largestChunk)
+      (self.motorInterval, self.sharesMemory) = (motorInterval, sharesMemory)
     }
   }
 
@@ -40,7 +46,39 @@ package final class World {
       numbers[Array(answer.prefix(8))] = number
       return number
     }
+    try shareMemory(settings, purpose)
     endpoint.counters = TrafficCounters()
+  }
+
+  /// Lets the ranks of each node read memory of each other, if all of them can.
+  private func shareMemory(_ settings: Settings, _ purpose: Purpose) throws(CommunicationError) {
+    let (nodes, rank) = (endpoint.nodes, communicator.rank)
+    guard Set(nodes).count < nodes.count else { return }
+    let ranks = nodes.indices.filter { nodes[$0] == nodes[rank] }
+    var fault = settings.sharesMemory ? "" : "communication.shared_memory is false"
+    var own: SharedSegment?
+    var memory: NodeMemory?
+    do throws(SharedSegment.Fault) {
+      if settings.sharesMemory, ranks.count > 1 { own = try SharedSegment(ranks: ranks.count) }
+    } catch {
+      fault = error.reason
+    }
+    let locations = try communicator.allGather(
+      Buffer([own?.location ?? .none]).elements() as [UInt8], purpose
+    ).map { $0.withUnsafeBytes { $0.loadUnaligned(as: SharedSegment.Location.self) } }
+    do throws(SharedSegment.Fault) {
+      if let own { memory = try NodeMemory(own, ranks.map { locations[$0] }, ranks: ranks, rank: rank) }
+    } catch {
+      fault = error.reason
+    }
+    let faults = try communicator.allGather(Array(fault.utf8), purpose).map {
+      String(decoding: $0, as: UTF8.self)
+    }
+    // Who cannot read the others is not read either.
+    if ranks.allSatisfy({ faults[$0].isEmpty }) { endpoint.memory = memory }
+    endpoint.memoryFault = faults.firstIndex { !$0.isEmpty }.map { other in
+      "rank \(other) on \(endpoint.hosts[other]): \(faults[other])"
+    }
   }
 
   /// The last call: no message may be under way, and all ranks come here.
@@ -49,6 +87,7 @@ package final class World {
   package func close() throws(CommunicationError) {
     try endpoint.checkAllIsOver()
     try communicator.barrier(Purpose("end", .control))
+    endpoint.memory?.takeBack()
     try endpoint.transport.close()
   }
 }

@@ -27,9 +27,10 @@ extension World {
   ///
   /// - Throws: the first failure of a rank.
   package static func loopback<Value: Sendable>(
-    ranks: Int, nodes: [Int]? = nil, _ body: @escaping @Sendable (World) throws -> Value
+    ranks: Int, nodes: [Int]? = nil, settings: Settings = Settings(timeout: 60),
+    _ body: @escaping @Sendable (World) throws -> Value
   ) throws -> [Value] {
-    let results = attempt(Loopback(ranks: ranks, nodes: nodes), body)
+    let results = attempt(Loopback(ranks: ranks, settings: settings, nodes: nodes), body)
     // Those that failed because another did, say less.
     for result in results {
       if case .failure(let error) = result, !Self.followsAnother(error) { throw error }
@@ -37,7 +38,7 @@ extension World {
     return try results.map { try $0.get() }
   }
 
-  /// As `loopback(ranks:nodes:_:)`, with the end of every rank.
+  /// As `loopback(ranks:nodes:settings:_:)`, with the end of every rank.
   package static func attempt<Value: Sendable>(
     _ loopback: Loopback, _ body: @escaping @Sendable (World) throws -> Value
   ) -> [Result<Value, any Error>] {

@@ -58,7 +58,9 @@ package struct Block {
     context.observe?("attn_out.\(layer)", attended.value)
     context.release(.norms, attentionInput, hasCodes: attention.keepsCodes)
     stream.add(attended)
-    let input = stream.normalized(feedForwardNorm, epsilon, context, coding: feedForward.coding(context))
+    let input = stream.normalized(
+      feedForwardNorm, epsilon, context, coding: feedForward.coding(context),
+      travels: experts != nil && context.exchange != nil)
     let fed =
       switch feedForward {
       case .dense(let dense): [dense(input, context)]

@@ -13,12 +13,16 @@ struct ResidualStream {
   mutating func add(_ branch: Variable) { branches.append(branch) }
 
   /// Adds the branches to the sum, and normalizes it.
-  /// - Parameter coding: of the result, where its readers read codes.
+  /// - Parameters:
+  ///   - coding: of the result, where its readers read codes.
+  ///   - travels: whether it goes to other ranks.
   mutating func normalized(
-    _ gain: Parameter, _ epsilon: Float, _ context: ForwardContext, coding: RowCoding? = nil
+    _ gain: Parameter, _ epsilon: Float, _ context: ForwardContext, coding: RowCoding? = nil,
+    travels: Bool = false
   ) -> Variable {
     let inputs = ResidualNorm.Inputs(x: sum, branches: branches, gain: gain, epsilon: epsilon, coding: coding)
-    let (y, saved) = context.tape.apply(ResidualNorm.self, inputs)
+    let apply = { context.tape.apply(ResidualNorm.self, inputs) }
+    let (y, saved) = travels ? sum.value.device.lending(apply) : apply()
     // The sum holds them: nothing reads a branch's own value again.
     for branch in branches { branch.forget() }
     (sum, branches) = (saved.sum, [])

@@ -5,31 +5,35 @@ internal import Tensors
 ///
 /// `T` rows here, `S` copies of them that leave, `R` that arrive.
 struct Hop {
-  /// Rows that are arriving, and what is to be waited for.
+  /// Rows that are arriving.
   struct Arrival {
-    let requests: [Request]
+    private var scatter: Scatter
     /// `[R, D]`, in the order of the ranks that they are from.
     let rows: Operand
     /// `[R, K]`, and as many experts by their numbers here; on the way forward.
     let weights, experts: Tensor?
-  }
 
-  /// Rows that are coming back.
-  struct Return {
-    let requests: [Request]
-    /// `[S, D]`, `[S, K]`
-    let rows: Tensor
-    let weights: Tensor?
+    init(_ scatter: Scatter, rows: Operand, weights: Tensor?, experts: Tensor?) {
+      (self.scatter, self.rows, self.weights, self.experts) = (scatter, rows, weights, experts)
+    }
+
+    /// To be waited for before ``finish()``.
+    var requests: [Request] { scatter.requests }
+
+    mutating func finish() { scatter.finish() }
   }
 
   let group: Communicator
   private let itinerary: Itinerary
   /// The first row for, and from, each rank, and the end.
   private let leaving, arriving: [Int]
+  private let passesOn: Bool
 
-  /// - Parameter arriving: rows that each rank of the group will send.
-  init(_ itinerary: Itinerary, arriving: [Int], _ group: Communicator) {
-    (self.itinerary, self.group) = (itinerary, group)
+  /// - Parameters:
+  ///   - arriving: rows that each rank of the group will send.
+  ///   - passesOn: whether they go on from here.
+  init(_ itinerary: Itinerary, arriving: [Int], _ group: Communicator, passesOn: Bool) {
+    (self.itinerary, self.group, self.passesOn) = (itinerary, group, passesOn)
     (leaving, self.arriving) = (Self.offsets(itinerary.counts), Self.offsets(arriving))
   }
 
@@ -42,51 +46,46 @@ struct Hop {
 
   /// Sends rows `[T, D]`, and on the way forward weights `[T, K]` with the experts that they are of.
   func scatter(_ rows: Operand, weights: Tensor?, _ purpose: Purpose) -> Arrival {
-    var transfer = Transfer(group, purpose, leaving: leaving, arriving: arriving)
+    passesOn ? itinerary.rows.device.lending { start(rows, weights, purpose) } : start(rows, weights, purpose)
+  }
+
+  private func start(_ rows: Operand, _ weights: Tensor?, _ purpose: Purpose) -> Arrival {
+    var parts: [Scatter.Part] = []
     let total = arriving[group.size]
+    func room(for rows: Tensor, into target: Tensor? = nil, isIndexed: Bool = true) -> Tensor {
+      let target = target ?? Tensor([total, rows.columns], rows.dtype, on: rows.device)
+      parts.append(Scatter.Part(rows: rows, isIndexed: isIndexed, target: target))
+      return target
+    }
     let arrivingRows: Operand
     switch rows {
-    case .numbers(let x):
-      let target = Tensor([total, x.columns], x.dtype, on: x.device)
-      transfer.start(x, gathering: itinerary.rows, into: target)
-      arrivingRows = .numbers(target)
+    case .numbers(let x): arrivingRows = .numbers(room(for: x))
     case .codes(let x):
       precondition(x.tiling == .rows, "codes in \(x.tiling) cannot travel by rows")
       let target = QuantizedTensor(
         rows: [total, x.codes.columns], hasPowerOfTwoScales: x.hasPowerOfTwoScales, on: x.device)
-      transfer.start(x.codes, gathering: itinerary.rows, into: target.codes)
-      transfer.start(x.scales, gathering: itinerary.rows, into: target.scales)
+      _ = room(for: x.codes, into: target.codes)
+      _ = room(for: x.scales, into: target.scales)
       arrivingRows = .codes(target)
     }
-    guard let weights else {
-      return Arrival(requests: transfer.requests, rows: arrivingRows, weights: nil, experts: nil)
-    }
-    let arrivingWeights = Tensor([total, weights.columns], on: weights.device)
-    let arrivingExperts = Tensor([total, weights.columns], .int32, on: weights.device)
-    transfer.start(weights, gathering: itinerary.rows, into: arrivingWeights)
-    transfer.start(itinerary.experts, into: arrivingExperts)
-    return Arrival(
-      requests: transfer.requests, rows: arrivingRows, weights: arrivingWeights, experts: arrivingExperts)
+    let arrivingWeights = weights.map { room(for: $0) }
+    let experts = weights.map { _ in room(for: itinerary.experts, isIndexed: false) }
+    let scatter = Scatter(
+      parts, index: itinerary.rows, leaving: leaving, arriving: arriving, Links(group, purpose))
+    return Arrival(scatter, rows: arrivingRows, weights: arrivingWeights, experts: experts)
   }
 
-  /// Sends rows `[R, D]` back to where they are from, and gradients of weights `[R, K]`.
-  func gather(_ rows: Tensor, weights: Tensor?, _ purpose: Purpose) -> Return {
-    var transfer = Transfer(group, purpose, leaving: arriving, arriving: leaving)
-    let total = leaving[group.size]
-    let target = Tensor([total, rows.columns], rows.dtype, on: rows.device)
-    transfer.start(rows, into: target)
-    let arrivingWeights = weights.map { Tensor([total, $0.columns], on: $0.device) }
-    if let weights, let arrivingWeights { transfer.start(weights, into: arrivingWeights) }
-    return Return(requests: transfer.requests, rows: target, weights: arrivingWeights)
+  /// Sends rows `[R, D]` back to where they are from, and gradients of weights `[R, K]`. They stay as they are until they
+  /// have been summed.
+  func gather(_ rows: Tensor, weights: Tensor?, _ purpose: Purpose) -> Gather {
+    let parts = [rows] + [weights].compactMap { $0 }
+    return Gather(parts, leaving: arriving, arriving: leaving, Links(group, purpose))
   }
 
   /// For each row the sum of what came back for it, `[T, D]` and `[T, K]`, in float32 and in the order of the ranks,
   /// then in the type of the rows.
-  func sum(_ arrived: Return) -> (rows: Tensor, weights: Tensor?) {
-    let positions = itinerary.positions
-    return (
-      combineRows(arrived.rows, positions: positions),
-      arrived.weights.map { combineRows($0, positions: positions) }
-    )
+  func sum(_ arrived: Gather) -> (rows: Tensor, weights: Tensor?) {
+    let sums = arrived.finish().map { combineRows($0, positions: itinerary.positions) }
+    return (sums[0], sums.count > 1 ? sums[1] : nil)
   }
 }

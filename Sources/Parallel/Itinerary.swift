@@ -6,7 +6,7 @@ struct Itinerary {
   let rows: Tensor
   /// `[S, K]` int32: each row's experts, by their number where it goes to; -1 for those elsewhere.
   let experts: Tensor
-  /// `[T, ranks]` int32: the row that goes to each rank; -1 for none.
+  /// `[T, ranks]` int32: which of those that go to a rank is the row's; -1 for none.
   let positions: Tensor
   /// Rows for each rank.
   let counts: [Int]
@@ -33,7 +33,8 @@ struct Itinerary {
     self.counts = counts
     let (place, expert) = (rows.elements(Int32.self), experts.elements(Int32.self))
     let position = positions.elements(Int32.self)
-    var next = counts.indices.map { counts[..<$0].reduce(0, +) }
+    let first = counts.indices.map { counts[..<$0].reduce(0, +) }
+    var next = first
     for t in 0..<count {
       for rank in 0..<ranks {
         guard visits[t * ranks + rank] else {
@@ -42,7 +43,7 @@ struct Itinerary {
         }
         let row = next[rank]
         next[rank] += 1
-        (place[row], position[t * ranks + rank]) = (Int32(t), Int32(row))
+        (place[row], position[t * ranks + rank]) = (Int32(t), Int32(row - first[rank]))
         for k in 0..<selected {
           let local = Int(index[t * selected + k]) - rank * expertsOfRank
           expert[row * selected + k] = (0..<expertsOfRank).contains(local) ? Int32(local) : -1

@@ -17,7 +17,7 @@ package final class RankRoute: ExpertRoute {
   private var known: RoutingPlan?
   private var scatter: Hop.Arrival?
   /// Rows that come back, and the hop on which they are.
-  private var gather: (rows: Hop.Return, hop: Int)?
+  private var gather: (rows: Gather, hop: Int)?
 
   /// Agrees with the ranks of the first group on how many rows travel.
   init(
@@ -34,7 +34,8 @@ package final class RankRoute: ExpertRoute {
     let (group, experts) = (path.groups[hops.count], expertsOfRank[hops.count])
     let itinerary = Itinerary(indices, ranks: group.size, expertsOfRank: experts)
     let arriving = waiter.exchange(counts: itinerary.counts, of: group, purpose("row counts", .control))
-    hops.append(Hop(itinerary, arriving: arriving, group))
+    let isLast = hops.count == path.groups.count - 1
+    hops.append(Hop(itinerary, arriving: arriving, group, passesOn: !isLast))
   }
 
   package var plan: RoutingPlan {
@@ -54,6 +55,7 @@ package final class RankRoute: ExpertRoute {
     guard var arrival = scatter else { preconditionFailure("layer \(layer): no scatter is under way") }
     scatter = nil
     waiter.finishHidden(arrival.requests, of: path.groups[0])
+    arrival.finish()
     for hop in path.groups.indices.dropFirst() {
       if hops.count == hop {
         guard let experts = arrival.experts else {
@@ -63,6 +65,7 @@ package final class RankRoute: ExpertRoute {
       }
       arrival = hops[hop].scatter(arrival.rows, weights: arrival.weights, purpose("dispatch", .dispatch))
       waiter.finish(arrival.requests, of: path.groups[hop])
+      arrival.finish()
     }
     if let experts = arrival.experts {
       known = RoutingPlan(experts, experts: expertsOfRank[path.groups.count - 1])
@@ -87,7 +90,7 @@ package final class RankRoute: ExpertRoute {
   }
 
   /// Brings rows that come back as far as the first hop.
-  private func passOn() -> Hop.Return {
+  private func passOn() -> Gather {
     guard var (rows, hop) = gather else { preconditionFailure("layer \(layer): no gather is under way") }
     while hop > 0 {
       waiter.finish(rows.requests, of: path.groups[hop])

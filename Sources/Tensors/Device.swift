@@ -5,6 +5,9 @@ internal import Foundation
 /// One a rank; every tensor knows its device, so nothing here is global.
 package final class Device {
   package let pool: MemoryPool
+  /// Memory that other ranks of the node can read; nil where none do.
+  package var lentPool: MemoryPool?
+  private var isLending = false
   package let workers: WorkerPool
   package let kernels: UnsafePointer<hadal_kernels>
   /// Records every kernel while it is set.
@@ -27,6 +30,17 @@ package final class Device {
       isPlain: request.hasPlainPool ?? hadal_watches_memory(),
       nodes: ProcessorSet(processors ?? lent.numbers).nodes())
     workers = WorkerPool(threads: count, processors: processors)
+  }
+
+  /// Where tensors are made now.
+  var poolInUse: MemoryPool { isLending ? lentPool ?? pool : pool }
+
+  /// Makes tensors where other ranks of the node can read them, if there are such: rows that are about to travel.
+  package func lending<Result>(_ body: () -> Result) -> Result {
+    let outer = isLending
+    isLending = true
+    defer { isLending = outer }
+    return body()
   }
 
   /// A device whose threads the system places.

@@ -10,6 +10,8 @@ internal import Foundation
 /// AddressSanitizer and valgrind know neither where a recycled block ends nor whether it is in use. For them a plain
 /// pool (`HADAL_POOL=plain`, and unasked in a build with AddressSanitizer) takes every block from the system, with
 /// exactly the bytes that were asked for, and gives it back at once; it counts the same sizes.
+///
+/// A pool over memory of somebody else cuts all of its blocks from slabs of that.
 package final class MemoryPool {
   /// Whether every block is the system's, neither rounded nor recycled.
   let isPlain: Bool
@@ -17,11 +19,14 @@ package final class MemoryPool {
   private var free: [Int: [UnsafeMutableRawPointer]] = [:]
   private var small: [UnsafeMutableRawPointer] = []
   private var slabs: [Slab] = []
-  /// The slab that blocks are cut from, and where the next one begins.
-  private var current: (slab: Slab, used: Int)?
-  /// Bytes handed out now, and the most that ever were.
-  package private(set) var liveBytes = 0
-  package private(set) var peakBytes = 0
+  /// Where slabs come from; nil: from the system.
+  private let source: ((_ byteCount: Int) -> UnsafeMutableRawPointer?)?
+  /// What is left of the slab that blocks are cut from.
+  private var current = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+  private let count: Count
+  /// Bytes handed out now, and the most that ever were: of this pool and of those that count with it.
+  package var liveBytes: Int { count.live }
+  package var peakBytes: Int { count.peak }
   /// Blocks made since the start: those that no earlier one could serve.
   package private(set) var systemAllocations = 0
 
@@ -35,8 +40,20 @@ package final class MemoryPool {
   ///     spread over them page by page, since any thread may read any tensor; of one, each page lies where it is first
   ///     touched.
   package init(isPlain: Bool = false, nodes: UInt64 = 0) {
-    self.isPlain = isPlain
-    self.nodes = nodes
+    (self.isPlain, self.nodes, source, count) = (isPlain, nodes, nil, Count())
+  }
+
+  /// A pool over memory of somebody else, whose bytes count with those of another pool.
+  /// - Parameter slabs: gives so many bytes, for good, from the start of a page; nil: it has none.
+  package init(
+    slabs: @escaping (_ byteCount: Int) -> UnsafeMutableRawPointer?, countingWith other: MemoryPool
+  ) {
+    (isPlain, nodes, source, count) = (false, 0, slabs, other.count)
+  }
+
+  private final class Count {
+    var live = 0
+    var peak = 0
   }
 
   deinit {
@@ -54,12 +71,12 @@ package final class MemoryPool {
 
   package func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
     let size = Self.blockSize(byteCount)
-    liveBytes += size
-    peakBytes = max(peakBytes, liveBytes)
+    count.live += size
+    count.peak = max(count.peak, count.live)
     if let pointer = free[size]?.popLast() { return pointer }
     systemAllocations += 1
     if isPlain { return .allocate(byteCount: byteCount, alignment: 64) }
-    if size >= Self.slabThreshold { return cut(size) }
+    if size >= Self.slabThreshold || source != nil { return cut(size) }
     let pointer = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
     small.append(pointer)
     return pointer
@@ -67,23 +84,36 @@ package final class MemoryPool {
 
   package func giveBack(_ pointer: UnsafeMutableRawPointer, _ byteCount: Int) {
     let size = Self.blockSize(byteCount)
-    liveBytes -= size
+    count.live -= size
     if isPlain { return pointer.deallocate() }
     free[size, default: []].append(pointer)
   }
 
   private func cut(_ size: Int) -> UnsafeMutableRawPointer {
     let size = (size + Self.page - 1) / Self.page * Self.page
-    if let (slab, used) = current, used + size <= slab.byteCount {
-      current = (slab, used + size)
-      return slab.base + used
+    if size <= current.count {
+      defer { current = UnsafeMutableRawBufferPointer(rebasing: current[size...]) }
+      return current.baseAddress!
     }
-    let slab = Slab(byteCount: size > Slab.usual / 2 ? size : Slab.usual)
+    let slab = slab(size > Slab.usual / 2 ? size : Slab.usual)
+    // What a slab of its own has left over is less than a huge page: not worth leaving the current one for.
+    if size <= Slab.usual / 2 || current.isEmpty {
+      current = UnsafeMutableRawBufferPointer(rebasing: slab[size...])
+    }
+    return slab.baseAddress!
+  }
+
+  private func slab(_ byteCount: Int) -> UnsafeMutableRawBufferPointer {
+    if let source {
+      guard let base = source(byteCount) else {
+        fatalError("no \(byteCount >> 20) MB are left of the memory that ranks of a node share")
+      }
+      return UnsafeMutableRawBufferPointer(start: base, count: byteCount)
+    }
+    let slab = Slab(byteCount: byteCount)
     if nodes.nonzeroBitCount > 1 { slab.spread(over: nodes) }
     slabs.append(slab)
-    // What a slab of its own has left over is less than a huge page: not worth leaving the current one for.
-    if size <= Slab.usual / 2 || current == nil { current = (slab, size) }
-    return slab.base
+    return UnsafeMutableRawBufferPointer(start: slab.base, count: slab.byteCount)
   }
 }
 

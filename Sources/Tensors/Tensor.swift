@@ -3,13 +3,23 @@ package final class Storage {
   package let device: Device
   package let byteCount: Int
   package let base: UnsafeMutableRawPointer
+  /// Where it goes back to; else who keeps it.
+  private let pool: MemoryPool?
+  private let owner: AnyObject?
 
   init(byteCount: Int, device: Device) {
-    (self.device, self.byteCount) = (device, byteCount)
-    base = device.pool.take(byteCount)
+    let pool = device.poolInUse
+    (self.device, self.byteCount, self.pool, owner) = (device, byteCount, pool, nil)
+    base = pool.take(byteCount)
   }
 
-  deinit { device.pool.giveBack(base, byteCount) }
+  init(_ bytes: UnsafeRawBufferPointer, of owner: AnyObject, device: Device) {
+    guard let base = bytes.baseAddress else { preconditionFailure("memory that is nowhere") }
+    (self.device, byteCount, pool, self.owner) = (device, bytes.count, nil, owner)
+    self.base = UnsafeMutableRawPointer(mutating: base)
+  }
+
+  deinit { pool?.giveBack(base, byteCount) }
 }
 
 /// A dense row-major array. A view shares its storage; nothing is copied unless asked for.
@@ -25,6 +35,16 @@ package struct Tensor {
     self.init(
       storage: Storage(byteCount: shape.reduce(1, *) * dtype.byteCount, device: device), byteOffset: 0,
       shape: shape, dtype: dtype)
+  }
+
+  /// Memory of somebody else, who keeps it, to be read only.
+  package init(
+    _ shape: [Int], _ dtype: DType, reading bytes: UnsafeRawBufferPointer, of owner: AnyObject,
+    on device: Device
+  ) {
+    precondition(shape.reduce(1, *) * dtype.byteCount == bytes.count, "\(shape) in \(bytes.count) bytes")
+    self.init(
+      storage: Storage(bytes, of: owner, device: device), byteOffset: 0, shape: shape, dtype: dtype)
   }
 
   package init<Scalar: TensorScalar>(_ shape: [Int], _ scalars: [Scalar], on device: Device) {

@@ -82,6 +82,11 @@ package final class Trainer {
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     trace = TraceFile(path: "\(configuration.runDirectory)/trace.json")
     schedule = configuration.learningRateSchedule(shares: ranks?.shares ?? 1)
+    if let grid, grid.expert > 1, configuration.communication.sharedMemory,
+      let fault = grid.world.nodeMemoryFault
+    {
+      notes.append("tokens travel as messages within a node too: \(fault)")
+    }
     try begin(at: start)
   }
 

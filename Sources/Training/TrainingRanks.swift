@@ -39,6 +39,7 @@ package struct TrainingRanks {
       : .oneLevel(grid.expertRanks)
     (self.grid, self.pipeline) = (grid, pipeline)
     experts = model.configuration.nRoutedExperts
+    model.device.lend(to: grid.expertRanks)
     let groups = waiter.endingJob(grid.world) { () throws(CommunicationError) in
       try pipeline.map { plan throws(CommunicationError) in
         try ReplicaGroups(grid, holders: plan.layout.holders(in: model.configuration))

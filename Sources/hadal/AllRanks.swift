@@ -7,7 +7,8 @@ internal import Training
 func onAllRanks(
   _ configuration: RunConfiguration, _ body: (Communicator) throws -> Void
 ) throws {
-  try onAllRanks(.init(timeout: configuration.communication.timeout), body)
+  let section = configuration.communication
+  try onAllRanks(.init(timeout: section.timeout, sharesMemory: section.sharedMemory), body)
 }
 
 /// The same for a command without a configuration.

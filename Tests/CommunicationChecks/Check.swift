@@ -13,7 +13,7 @@ package struct Check: Sendable, CustomStringConvertible {
   package static let chunk = 64
 
   package static let all: [Check] =
-    PointToPointChecks.all + CollectiveChecks.all + ArrayChecks.all + GroupChecks.all
+    PointToPointChecks.all + CollectiveChecks.all + ArrayChecks.all + GroupChecks.all + LendingChecks.all
 }
 
 /// What a check found.

@@ -17,6 +17,8 @@ struct ExchangeCase: Sendable {
   var payload = Payload.float32
   var routing = Routing.spread
   var experts = 16
+  /// Whether ranks of a node read each other's rows; else all are sent.
+  var sharesMemory = true
   let width = 136, selected = 3
 
   /// What a rank has at the end, and what it has sent.
@@ -45,7 +47,8 @@ struct ExchangeCase: Sendable {
   }
 
   func outcomes(_ levels: Levels) throws -> [Outcome] {
-    try World.loopback(ranks: nodes.count, nodes: nodes) { world in
+    let settings = World.Settings(timeout: 60, sharesMemory: sharesMemory)
+    return try World.loopback(ranks: nodes.count, nodes: nodes, settings: settings) { world in
       let device = try Device(threads: 1)
       let group = world.communicator
       let path = levels == .one ? ExchangePath.oneLevel(group) : try .twoLevel(group)
@@ -55,6 +58,7 @@ struct ExchangeCase: Sendable {
 
   private func run(_ group: Communicator, _ path: ExchangePath, on device: Device) -> Outcome {
     let (rank, count) = (group.rank, tokens[group.rank])
+    device.lend(to: group)
     let exchange = RankExchange(path, experts: experts, microBatch: 0, waiter: Waiter())
     let chosen = Tensor([count, selected], indices(rank).flatMap { $0.map(Int32.init) }, on: device)
     let weights = Tensor(

@@ -39,11 +39,52 @@ struct ExchangeTests {
     }
   }
 
-  @Test(arguments: cases)
-  func bitsAreRepeatable(exchange: ExchangeCase) throws {
+  /// Again, and with messages within a node too, which changes neither sums nor what is counted.
+  @Test(arguments: cases, [ExchangeCase.Payload.float32, .bfloat16, .float8])
+  func bitsAreRepeatable(exchange: ExchangeCase, payload: ExchangeCase.Payload) throws {
+    var exchange = exchange
+    exchange.payload = payload
     for levels in ExchangeCase.Levels.allCases {
+      exchange.sharesMemory = true
       let (first, second) = (try exchange.outcomes(levels), try exchange.outcomes(levels))
-      for (a, b) in zip(first, second) { #expect(a.y == b.y && a.dx == b.dx && a.dWeights == b.dWeights) }
+      exchange.sharesMemory = false
+      let sent = try exchange.outcomes(levels)
+      for (a, b) in zip(first + first, second + sent) {
+        #expect(a.y == b.y && a.dx == b.dx && a.dWeights == b.dWeights)
+        for kind in [MessageKind.dispatch, .combine] {
+          #expect(a.traffic.withinNode[kind]?.bytes ?? 0 == b.traffic.withinNode[kind]?.bytes ?? 0)
+          #expect(a.traffic.betweenNodes[kind]?.bytes ?? 0 == b.traffic.betweenNodes[kind]?.bytes ?? 0)
+        }
+      }
+    }
+  }
+
+  /// Rows that were made to be lent are copied by those alone who read them: nothing is made here for them.
+  @Test func lentRowsAreNotCopied() throws {
+    let (tokens, width) = (64, 4096)
+    let made = try World.loopback(ranks: 2) { world in
+      let device = try Device(threads: 1)
+      let group = world.communicator
+      device.lend(to: group)
+      let exchange = RankExchange(.oneLevel(group), experts: 2, microBatch: 0, waiter: Waiter())
+      // All go to the other rank.
+      let indices = Tensor([tokens, 1], [Int32](repeating: Int32(1 - group.rank), count: tokens), on: device)
+      let weights = Tensor([tokens, 1], [Float](repeating: 1, count: tokens), on: device)
+      let x = device.lending { Tensor.zeros([tokens, width], on: device) }
+      let route = exchange.route(indices, layer: 0)
+      let before = device.pool.liveBytes
+      route.startScatter(.numbers(x), weights: weights)
+      let room = device.pool.liveBytes - before
+      let arrived = route.finishScatter().rows.tensor
+      let y = device.lending { arrived.copied() }
+      let between = device.pool.liveBytes
+      route.startGather(y, weights: nil)
+      #expect(route.finishGather().rows.rows == tokens)
+      return (room: room, back: device.pool.peakBytes - between)
+    }
+    // What arrives, or the sum of what comes back, and some numbers beside it.
+    for (room, back) in made {
+      #expect(max(room, back) <= tokens * width * 4 + 65536, "\(room), \(back) bytes")
     }
   }
 
@@ -87,6 +128,7 @@ struct ExchangeTests {
     let found = try World.loopback(ranks: 4, nodes: [0, 0, 1, 1]) { world in
       let device = try Device(threads: 1)
       let group = world.communicator
+      device.lend(to: group)
       let path = levels == .one ? ExchangePath.oneLevel(group) : try .twoLevel(group)
       let exchange = RankExchange(path, experts: 4, limit: limit, microBatch: 0, waiter: Waiter())
       let indices = Tensor([tokens, 1], [Int32](repeating: 2, count: tokens), on: device)

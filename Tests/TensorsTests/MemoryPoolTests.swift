@@ -109,6 +109,35 @@ struct MemoryPoolTests {
     #expect(device.pool.liveBytes == 0)
   }
 
+  /// Memory of somebody else: blocks of any size come from it, are used again, and count with those of the device.
+  @Test func whatIsLentLiesElsewhere() {
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 200 << 20, alignment: MemoryPool.page)
+    defer { memory.deallocate() }
+    var used = 0
+    func lies(_ tensor: Tensor) -> Bool {
+      memory.baseAddress! <= tensor.pointer
+        && tensor.pointer + tensor.byteCount <= memory.baseAddress! + memory.count
+    }
+    #expect(!lies(device.lending { Tensor([10], on: device) }), "a device that lends nothing")
+    device.lentPool = MemoryPool(
+      slabs: { byteCount in
+        defer { used += byteCount }
+        return memory.baseAddress! + used
+      }, countingWith: device.pool)
+    do {
+      let tensors = device.lending { [1, 0, 1000, 70_000, 20 << 20].map { Tensor([$0], on: device) } }
+      #expect(tensors.allSatisfy(lies))
+      for (i, tensor) in tensors.enumerated() { tensor.floats.update(repeating: Float(i)) }
+      for (i, tensor) in tensors.enumerated() { #expect(tensor.floats.allSatisfy { $0 == Float(i) }) }
+      #expect(!lies(Tensor([1000], on: device)))
+      #expect(device.pool.liveBytes == tensors.reduce(0) { $0 + MemoryPool.blockSize($1.byteCount) })
+    }
+    #expect(device.pool.liveBytes == 0)
+    let before = used
+    for _ in 0..<3 { #expect(lies(device.lending { Tensor([70_000], on: device) })) }
+    #expect(used == before)
+  }
+
   /// What sanitizers watch: no block is recycled, and the counts are those of the pool that recycles.
   @Test func aPlainPoolRecyclesNothing() {
     let pool = MemoryPool(isPlain: true)

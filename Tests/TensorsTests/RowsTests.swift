@@ -39,6 +39,37 @@ struct RowsTests {
     #expect(firstDifference(found, expected, roundings: selected) == nil)
   }
 
+  /// Each column of the positions has rows of its own, in memory of anybody.
+  @Test(arguments: Kernel.all, [63, 150])
+  func combineSources(_ kernel: Kernel, width: Int) throws {
+    let (tokens, device) = (9, try kernel.device())
+    let samples = [4, 9, 1].map { Sample([$0, width], kernel.dtype, "source \($0)") }
+    var positions: [Int32] = []
+    for t in 0..<tokens { positions += [Int32(t % 5 - 1), Int32(tokens - 1 - t), t == 3 ? 0 : -1] }
+    var expected = [Double](repeating: 0, count: tokens * width)
+    for i in expected.indices {
+      for k in 0..<3 {
+        let row = Int(positions[i / width * 3 + k])
+        if row >= 0 { expected[i] += samples[k][row * width + i % width] }
+      }
+    }
+    var sources = samples.map { $0.tensor(on: device) }
+    let whole = sources[1]
+    sources[1] = Tensor(
+      whole.shape, whole.dtype, reading: UnsafeRawBufferPointer(whole.buffer), of: whole.storage, on: device)
+    let found = combineRows(sources, positions: Tensor([tokens, 3], positions, on: device))
+    #expect(firstDifference(found, expected, roundings: 3) == nil)
+  }
+
+  @Test(arguments: Kernel.all)
+  func copy(_ kernel: Kernel) throws {
+    let device = try kernel.device()
+    let x = Sample([301, 37], kernel.dtype, "copy").tensor(on: device)
+    let y = Tensor([301, 37], kernel.dtype, on: device)
+    copyRows(x, into: y)
+    #expect(y.numbers == x.numbers)
+  }
+
   /// Ids that repeat, ids that do not occur (at both ends and between), and a sum that is not zero at the start: added
   /// to, or overwritten.
   @Test(arguments: Kernel.all, [true, false])

@@ -39,7 +39,9 @@ package enum CombineFinish: Operation {
     _ dy: Tensor, _ inputs: Inputs, _: Void
   ) -> (gradients: [Tensor], carried: Void) {
     let rows: Operand =
-      inputs.codes.map { .codes(quantizeRows(dy, $0, statistics: inputs.statistics)) } ?? .numbers(dy)
+      inputs.codes.map { codes in
+        dy.device.lending { .codes(quantizeRows(dy, codes, statistics: inputs.statistics)) }
+      } ?? .numbers(dy)
     inputs.route.startScatter(rows, weights: nil)
     return ([.underWay(on: dy.device)], ())
   }

@@ -43,7 +43,7 @@ package enum Experts: Operation {
       offsets: plan.offsets, packed: inputs.gateUp.packed)
     let yRows = groupedMatmul(
       a, inputs.down.value, .nt, offsets: plan.offsets, packed: inputs.down.packed)
-    return (combineRows(yRows, positions: plan.positions), h)
+    return (plan.sums(yRows), h)
   }
 
   package static func inputGradient(
@@ -55,7 +55,7 @@ package enum Experts: Operation {
       packed: inputs.down.packed)
     let dxRows = groupedMatmul(
       dh, inputs.gateUp.value, .nn, offsets: plan.offsets, packed: inputs.gateUp.packed)
-    return ([combineRows(dxRows, positions: plan.positions), inputs.weightGradients(dweight)], (dh, a))
+    return ([plan.sums(dxRows), inputs.weightGradients(dweight)], (dh, a))
   }
 
   package static func weightGradient(_ dy: Tensor, _ inputs: Inputs, _ h: Saved, _ carried: Carried) {
@@ -72,4 +72,9 @@ package enum Experts: Operation {
       dh, inputs.x.value, gathering: (nil, plan.tokens), offsets: plan.offsets,
       into: inputs.gateUp.gradientSums.takeTarget())
   }
+}
+
+extension RoutingPlan {
+  /// What the experts of each token have made, summed: `[T, D]` from `[R, D]`, where other ranks can read it.
+  func sums(_ rows: Tensor) -> Tensor { rows.device.lending { combineRows(rows, positions: positions) } }
 }

@@ -61,13 +61,13 @@ package enum QuantizedExperts: Operation {
         e.x.value, gathering: plan.tokens, e.gateUp.value, weight: e.rowWeights, offsets: plan.offsets)
       let y = groupedMatmul(a, e.down.value, .nt, offsets: plan.offsets)
       let saved: Operand = keepsH ? .codes(quantizeRows(h, s.activations)) : .numbers(h)
-      return (combineRows(y, positions: plan.positions), Saved(x: kept, h: saved))
+      return (plan.sums(y), Saved(x: kept, h: saved))
     }
     let (h, a) = groupedSwiGLU(
       x, gathering: plan.tokens, e.gateUp.codes, weight: e.rowWeights, offsets: plan.offsets, s.activations,
       keepsCodes: keepsH, statistics: inputs.statistics(e.down, .activation, .rows))
     let y = groupedMatmul(a, e.down.codes, .nt, offsets: plan.offsets)
-    return (combineRows(y, positions: plan.positions), Saved(x: kept, h: h))
+    return (plan.sums(y), Saved(x: kept, h: h))
   }
 
   package static func inputGradient(
@@ -104,7 +104,7 @@ package enum QuantizedExperts: Operation {
       } else {
         Carried.numbers(a: a, dh: dh)
       }
-    return ([combineRows(dx, positions: plan.positions), e.weightGradients(dweight)], carried)
+    return ([plan.sums(dx), e.weightGradients(dweight)], carried)
   }
 
   private static func codesAlongTokens(

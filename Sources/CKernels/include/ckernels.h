@@ -106,8 +106,9 @@ typedef struct {
   void (*add)(const void *a, const void *b, void *y, size_t count);
   /// y[i] = x[index[i]], row by row; zeros where the index is -1.
   void (*gather_rows)(const void *x, const int32_t *index, void *y, size_t rows, size_t width);
-  /// y[t] = Σ_k x[position[t·K + k]] over the positions that are not -1.
-  void (*combine_rows)(const void *x, const int32_t *position, void *y, size_t rows, size_t selected, size_t width);
+  /// y[t] = Σ_k x[k][position[t·K + k]] over the positions that are not -1.
+  void (*combine_rows)(const void *const *x, const int32_t *position, void *y, size_t rows, size_t selected,
+                       size_t width);
   /// y[r] = x[r] where keep[r], else 0.
   void (*mask_rows)(const void *x, const bool *keep, void *y, size_t rows, size_t width);
   /// sum[id[t]] += x[t] for the runs begin..<end of what sort_by_id gave. Unless `accumulate`, sum [ids, width] holds

@@ -26,15 +26,41 @@ package func gatherRows(_ x: Tensor, _ index: Tensor, into y: Tensor) {
   }
 }
 
+/// `y = x`, by all threads.
+package func copyRows(_ x: Tensor, into y: Tensor) {
+  precondition(y.dtype == x.dtype && y.count == x.count, "\(x.shape) \(x.dtype) into \(y.shape) \(y.dtype)")
+  x.device.measured("copy rows", bytes: 2 * x.byteCount) {
+    x.device.forEachRows(x.rows, width: x.columns) { range in
+      y.row(range.lowerBound).copyMemory(
+        from: x.row(range.lowerBound), byteCount: range.count * x.columns * x.dtype.byteCount)
+    }
+  }
+}
+
 /// `y[t] = Σ_k x[position[t, k]]` over the positions that are not -1; sums in float32.
 package func combineRows(_ x: Tensor, positions: Tensor) -> Tensor {
-  let (tokens, selected, width) = (positions.rows, positions.columns, x.columns)
-  let y = Tensor([tokens, width], x.dtype, on: x.device)
-  let (kernel, places) = (x.device.typed(x.dtype).combine_rows!, positions.elements(Int32.self).baseAddress)
-  x.device.measured("combine rows", bytes: (selected + 1) * y.byteCount + positions.byteCount) {
-    x.device.forEachRows(tokens, width: width * selected) { range in
-      let first = range.lowerBound
-      kernel(x.pointer, places! + first * selected, y.row(first), range.count, selected, width)
+  combineRows([Tensor](repeating: x, count: positions.columns), positions: positions)
+}
+
+/// `y[t] = Σ_k x_k[position[t, k]]` over the positions that are not -1, where each column of the positions has rows of
+/// its own; sums in float32.
+package func combineRows(_ sources: [Tensor], positions: Tensor) -> Tensor {
+  let (tokens, selected, x) = (positions.rows, positions.columns, sources[0])
+  precondition(
+    sources.count == selected && sources.allSatisfy { $0.dtype == x.dtype && $0.columns == x.columns },
+    "\(sources.map(\.shape)) at \(positions.shape)")
+  let (width, device) = (x.columns, x.device)
+  let y = Tensor([tokens, width], x.dtype, on: device)
+  let (kernel, places) = (device.typed(x.dtype).combine_rows!, positions.elements(Int32.self).baseAddress)
+  let rows = sources.map { UnsafeRawPointer($0.pointer) as UnsafeRawPointer? }
+  withExtendedLifetime(sources) {
+    rows.withUnsafeBufferPointer { rows in
+      device.measured("combine rows", bytes: (selected + 1) * y.byteCount + positions.byteCount) {
+        device.forEachRows(tokens, width: width * selected) { range in
+          let first = range.lowerBound
+          kernel(rows.baseAddress, places! + first * selected, y.row(first), range.count, selected, width)
+        }
+      }
     }
   }
   return y

@@ -120,6 +120,7 @@ package struct ParallelSection: Sendable, Hashable {
 package struct CommunicationSection: Sendable, Hashable {
   /// Seconds.
   package var timeout = 600.0
+  package var sharedMemory = true
 
   package init() {}
 
@@ -128,6 +129,10 @@ package struct CommunicationSection: Sendable, Hashable {
     fields: [
       .init(
         "timeout", \.timeout, .float(.positive), unit: "seconds",
-        "how long a rank waits for a message before it says for which, and ends the job")
+        "how long a rank waits for a message before it says for which, and ends the job"),
+      .init(
+        "shared_memory", \.sharedMemory, .bool,
+        "whether ranks of one node read each other's rows where they lie, where the system lets them; else, messages"
+      ),
     ])
 }

@@ -34,10 +34,12 @@ struct BenchExchange: ParsableCommand {
   @Option(parsing: .upToNextOption, help: "What rows travel as: float32, bfloat16, fp8.")
   var payload = [Payload.bfloat16, .fp8]
   @Option(help: "Timed runs, at least 15.") var runs = 15
+  @Flag(help: "Send messages within a node too, as communication.shared_memory: false does.") var messages =
+    false
   @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
-    try onAllRanks(.init()) { ranks in
+    try onAllRanks(.init(sharesMemory: !messages)) { ranks in
       try check(ranks)
       var paths: [ExchangeLevels: ExchangePath] = [.one: .oneLevel(ranks)]
       if ExchangePath.fault(nodes: ranks.nodes) == nil { paths[.two] = try .twoLevel(ranks) }

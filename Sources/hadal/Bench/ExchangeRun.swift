@@ -17,9 +17,13 @@ struct ExchangeRun {
     (self.setting, self.path, self.ranks) = (setting, path, ranks)
     exchange = RankExchange(path, experts: setting.experts, microBatch: 0, waiter: Waiter())
     indices = setting.indices(rank: ranks.rank, on: device)
-    x = setting.rows(rank: ranks.rank, on: device)
+    // As the norm before the experts of a layer makes them.
+    device.lend(to: ranks)
+    x = device.lending { setting.rows(rank: ranks.rank, on: device) }
     weights = setting.weights(rank: ranks.rank, on: device)
-    rows = setting.payload == .fp8 ? .codes(quantizeRows(x, ScaleSettings(powerOfTwo: true))) : .numbers(x)
+    rows =
+      setting.payload == .fp8
+      ? .codes(device.lending { [x] in quantizeRows(x, ScaleSettings(powerOfTwo: true)) }) : .numbers(x)
   }
 
   /// Every expert returns the row as it came, and its weight: `y_t = K x_t`, exactly.
@@ -78,7 +82,9 @@ struct ExchangeRun {
           route.startScatter(rows, weights: weights)
           arrived = route.finishScatter().rows
         })
-      guard let y = arrived?.numbers else { preconditionFailure("nothing arrived") }
+      guard let numbers = arrived?.numbers else { preconditionFailure("nothing arrived") }
+      // As experts make them.
+      let y = x.device.lending { numbers.copied() }
       combining.own.append(
         try seconds {
           route.startGather(y, weights: nil)
