@@ -10,6 +10,9 @@ package protocol ExpertRoute: AnyObject {
   /// The rows that arrived, by local expert. Known once the weights have arrived.
   var plan: RoutingPlan { get }
 
+  /// Whether others read what is scattered where it lies: it is best made there (``Device/lending(if:_:)``).
+  var isReadInPlace: Bool { get }
+
   /// Sends the row of each token once to every rank that holds one of its experts.
   /// - Parameters:
   ///   - rows: `[T, D]`
@@ -29,6 +32,9 @@ package protocol ExpertRoute: AnyObject {
 
 /// Makes the ways of tokens to experts that are spread over ranks.
 package protocol ExpertExchange: AnyObject {
+  /// As that of its routes.
+  var isReadInPlace: Bool { get }
+
   /// Cuts this rank's tokens into slices that are to go one after the other, so that each rank has room for the rows
   /// that arrive. All ranks have as many slices.
   /// - Parameters:

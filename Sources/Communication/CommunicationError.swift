@@ -32,8 +32,8 @@ package enum CommunicationError: Error, Sendable {
   case grid(faults: [String])
   /// The ranks could not be brought together.
   case startup(String)
-  /// More is lent within the node than there is room for.
-  case memory(String)
+  /// Other ranks of the node do not give back what they were lent.
+  case loans(String)
   /// Another rank of this process has failed.
   case peerFailed(rank: Int, reason: String)
   /// The world was closed while messages were under way, or some had been given up.
@@ -54,7 +54,7 @@ extension CommunicationError: CustomStringConvertible {
     case .grid(let faults):
       "the ranks do not fit the configuration: " + faults.joined(separator: "; ")
     case .startup(let reason): reason
-    case .memory(let reason):
+    case .loans(let reason):
       "\(reason); with communication.shared_memory: false rows are sent as messages instead"
     case .peerFailed(let rank, let reason): "rank \(rank) has failed: \(reason)"
     case .unfinished(let messages):

@@ -9,7 +9,7 @@ final class Endpoint {
   var nodes: [Int]
   /// What the ranks of this node read of each other; nil where they only send messages.
   var memory: NodeMemory?
-  /// Who on any node could not share memory first, and why.
+  /// The first rank that could not share memory with its node's, and why.
   var memoryFault: String?
   var counters = TrafficCounters()
   /// What is being recorded; nil while nothing is.

@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// Memory of the node instead of messages: what a rank lends, others read where it lies.
 extension Communicator {
   /// What this rank can lend; nil where it is alone on its node, or where these send messages only.
@@ -13,22 +15,35 @@ extension Communicator {
 
   /// Keeps `owners` of memory for `peers`: each of them is then told of it by ``offer(_:_:to:tag:standingFor:_:)``.
   ///
-  /// - Throws: `CommunicationError.memory` when too much is lent already.
+  /// - Throws: `CommunicationError.loans` where too many are out, and none comes back in time.
   package func lend(_ owners: [AnyObject], to peers: [Int]) throws(CommunicationError) -> Loan {
     guard let memory = endpoint.memory else { preconditionFailure("the ranks of \(name) share no memory") }
-    return try memory.lend(owners, to: peers.map { worldRanks[$0] })
+    let (start, ranks) = (ContinuousClock.now, peers.map { worldRanks[$0] })
+    while true {
+      if let loan = memory.lend(owners, to: ranks) { return loan }
+      let seconds = (ContinuousClock.now - start).inSeconds
+      guard seconds < endpoint.timeout else {
+        throw .loans(
+          "\(memory.outstanding) loans are out to other ranks of the node, and none came back in "
+            + "\(CommunicationError.rounded(seconds)) s")
+      }
+      try poll()
+      Request.pause(after: seconds)
+    }
   }
 
   /// Tells a rank of a loan whose bytes are written.
   ///
   /// - Parameters:
-  ///   - places: numbers of the caller's, as many as the reader expects, such as where something lies.
+  ///   - numbers: of the caller's, as many as the reader expects, such as where something lies.
   ///   - bytes: what the reader gets by it: they are counted, and this message's own are not.
   package func offer(
-    _ loan: Loan, _ places: [Int], to peer: Int, tag: Int, standingFor bytes: Int, _ purpose: Purpose
+    _ loan: Loan, _ numbers: [Int], to peer: Int, tag: Int, standingFor bytes: Int, _ purpose: Purpose
   ) throws(CommunicationError) -> Request {
-    let note = Buffer([loan.slot, loan.number] + places)
+    let note = Buffer([loan.slot, loan.number] + numbers)
     let target = worldRanks[peer]
+    // What was written comes before the message, whatever carries that.
+    atomicMemoryFence(ordering: .releasing)
     let description = endpoint.describe(.send, peer: target, bytes: bytes, communicator: name, purpose)
     let message = try Message.send(
       UnsafeRawBufferPointer(note.bytes), to: Address(peer: target, context: context, tag: tag), description,
@@ -39,12 +54,12 @@ extension Communicator {
   /// Asks to be told of a loan.
   ///
   /// - Parameters:
-  ///   - places: how many numbers come with it.
+  ///   - numbers: how many come with it.
   ///   - bytes: what there is to be read.
   package func askForLoan(
-    of peer: Int, places: Int, tag: Int, standingFor bytes: Int, _ purpose: Purpose
+    of peer: Int, numbers: Int, tag: Int, standingFor bytes: Int, _ purpose: Purpose
   ) throws(CommunicationError) -> LoanNote {
-    let note = Buffer(count: (2 + places) * MemoryLayout<Int>.stride)
+    let note = Buffer(count: (2 + numbers) * MemoryLayout<Int>.stride)
     let source = worldRanks[peer]
     let description = endpoint.describe(.receive, peer: source, bytes: bytes, communicator: name, purpose)
     let message = try Message.receive(
@@ -67,8 +82,9 @@ package struct LoanNote {
   }
 
   /// After the wait, once: the memory, and the numbers that came with it.
-  package func open() -> (memory: Borrowed, places: [Int]) {
+  package func open() -> (memory: Borrowed, numbers: [Int]) {
     guard let memory = endpoint.memory else { preconditionFailure("a loan where no memory is shared") }
+    atomicMemoryFence(ordering: .acquiring)
     let numbers: [Int] = note.elements()
     let loan = Loan(slot: numbers[0], number: numbers[1])
     return (memory.borrow(loan, from: source), Array(numbers.dropFirst(2)))

@@ -77,7 +77,9 @@ struct Message: Transfer {
 
   private func mismatch(arrived: Int?) -> CommunicationError {
     let before = chunks.prefix(done - 1).reduce(0) { $0 + $1.bytes }
-    return .lengthMismatch(description, expected: description.bytes, arrived: arrived.map { before + $0 })
+    // Of this message: the bytes that it is described with may be others that it stands for.
+    let expected = chunks.reduce(0) { $0 + $1.bytes }
+    return .lengthMismatch(description, expected: expected, arrived: arrived.map { before + $0 })
   }
 
   var pending: [MessageDescription] { done < chunks.count ? [description] : [] }

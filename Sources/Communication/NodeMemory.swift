@@ -1,7 +1,7 @@
 internal import Synchronization
 
-/// Memory of this rank that the other ranks of its node read where it lies, and theirs: what goes from one to the other is
-/// copied once, by who needs it.
+/// Memory of this rank that the other ranks of its node read where it lies, and theirs: what goes from one to the other
+/// is copied once, by who needs it.
 package final class NodeMemory {
   /// What is out: nobody may overwrite it.
   private struct Lent {
@@ -56,34 +56,36 @@ package final class NodeMemory {
   }
 
   /// Where an address lies in what can be lent; nil: not in there.
-  package func place(of address: UnsafeRawPointer) -> Int? {
+  package func offset(of address: UnsafeRawPointer) -> Int? {
     let offset = address - UnsafeRawPointer(segments[place].data)
     return 0..<used ~= offset ? offset : nil
   }
 
-  /// Keeps `owners` until these ranks of the world, each of which is told of it, have given back what it is lent.
-  ///
-  /// - Throws: `CommunicationError.memory` when too much is out.
-  func lend(_ owners: [AnyObject], to ranks: [Int]) throws(CommunicationError) -> Loan {
+  /// Keeps `owners` until these ranks of the world, each of which is told of it, have given back what it is lent; nil
+  /// while too many loans are out.
+  func lend(_ owners: [AnyObject], to ranks: [Int]) -> Loan? {
     takeBack()
-    guard let slot = lent.firstIndex(where: { $0 == nil }) else {
-      throw .memory("\(lent.count) loans are out to other ranks of the node, which give none of them back")
-    }
+    guard let slot = lent.firstIndex(where: { $0 == nil }) else { return nil }
     loans += 1
-    lent[slot] = Lent(number: loans, owners: owners, readers: ranks.compactMap { places[$0] })
+    let readers = ranks.map { rank in
+      guard let place = places[rank] else { preconditionFailure("rank \(rank) is not on this node") }
+      return place
+    }
+    lent[slot] = Lent(number: loans, owners: owners, readers: readers)
     return Loan(slot: slot, number: loans)
   }
 
   /// What a rank of the world lends, as it tells.
   func borrow(_ loan: Loan, from rank: Int) -> Borrowed {
     guard let owner = places[rank] else { preconditionFailure("rank \(rank) is not on this node") }
-    return Borrowed(
-      UnsafeRawPointer(segments[owner].data), loan.number,
-      mark: segments[place].mark(of: owner, slot: loan.slot), of: self)
+    let mark = segments[place].mark(of: owner, slot: loan.slot)
+    precondition(
+      mark.pointee.load(ordering: .relaxed) < loan.number, "a loan of rank \(rank) is opened again")
+    return Borrowed(segments[owner], loan.number, mark: mark, of: self)
   }
 
   /// Loans that all readers have given back are none any more.
-  func takeBack() {
+  package func takeBack() {
     for (slot, loan) in lent.enumerated() {
       guard let loan else { continue }
       let isBack = loan.readers.allSatisfy {
@@ -92,6 +94,12 @@ package final class NodeMemory {
       if isBack { lent[slot] = nil }
     }
   }
+
+  /// Loans that are out, as far as ``takeBack()`` knows.
+  var outstanding: Int { lent.count { $0 != nil } }
+
+  /// Nobody reads any more: owners would hold this memory, and this memory them.
+  func dropLoans() { lent = lent.map { _ in nil } }
 }
 
 /// What a rank calls something that it lends.
@@ -101,21 +109,22 @@ package struct Loan: BitwiseCopyable {
 
 /// Memory of another rank of the node, to be read. It is given back with its last owner.
 package final class Borrowed {
-  private let base: UnsafeRawPointer
+  private let segment: SharedSegment
   private let number: Int
   private let mark: UnsafeMutablePointer<Atomic<Int>>
-  /// Keeps the mapping.
+  /// Keeps the mapping of the mark.
   private let memory: NodeMemory
 
   init(
-    _ base: UnsafeRawPointer, _ number: Int, mark: UnsafeMutablePointer<Atomic<Int>>, of memory: NodeMemory
+    _ segment: SharedSegment, _ number: Int, mark: UnsafeMutablePointer<Atomic<Int>>, of memory: NodeMemory
   ) {
-    (self.base, self.number, self.mark, self.memory) = (base, number, mark, memory)
+    (self.segment, self.number, self.mark, self.memory) = (segment, number, mark, memory)
   }
 
-  /// What the lender has at this place, by its ``NodeMemory/place(of:)``.
-  package func bytes(at place: Int, _ count: Int) -> UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(start: base + place, count: count)
+  /// What the lender has there, by its ``NodeMemory/offset(of:)``.
+  package func bytes(at offset: Int, _ count: Int) -> UnsafeRawBufferPointer {
+    precondition(offset >= 0 && count >= 0 && offset + count <= segment.room, "\(count) bytes at \(offset)")
+    return UnsafeRawBufferPointer(start: segment.data + offset, count: count)
   }
 
   deinit { mark.pointee.store(number, ordering: .releasing) }

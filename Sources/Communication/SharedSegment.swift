@@ -25,25 +25,31 @@ final class SharedSegment {
   static let page = 4096
   /// A longer one would not fit into the address space, once for each of hundreds of ranks.
   private static let longest = 256 << 30
+  private static let fileName = "hadal"
 
   private let base: UnsafeMutableRawPointer
   private let byteCount: Int
   /// Bytes before those that are lent.
   private let head: Int
-  private let descriptor: Int32
+  /// Of this rank's own file, until the others have opened it.
+  private var file: Int32?
   let location: Location
 
-  /// This rank's own, as long as the machine's memory.
-  /// - Parameter ranks: of the node.
-  init(ranks: Int) throws(Fault) {
+  /// This rank's own.
+  /// - Parameters:
+  ///   - length: bytes, in whole pages; nil: as much as the machine has memory.
+  ///   - ranks: of the node.
+  init(_ length: Int?, ranks: Int) throws(Fault) {
     let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-    byteCount = min(memory, Self.longest) / Self.page * Self.page
+    byteCount = length ?? min(memory, Self.longest) / Self.page * Self.page
     head = Self.headBytes(ranks)
-    descriptor = try Self.createFile(byteCount)
-    base = try Self.map(descriptor, byteCount, PROT_READ | PROT_WRITE)
+    try Self.checkLimits(byteCount)
+    let file = try Self.createFile(byteCount)
+    base = try Self.map(file, byteCount, PROT_READ | PROT_WRITE)
+    self.file = file
     let name = UInt64.random(in: 1...UInt64.max)
     base.storeBytes(of: name, as: UInt64.self)
-    location = Location(process: Int(getpid()), descriptor: Int(descriptor), byteCount: byteCount, name: name)
+    location = Location(process: Int(getpid()), descriptor: Int(file), byteCount: byteCount, name: name)
   }
 
   /// Another rank's.
@@ -52,23 +58,21 @@ final class SharedSegment {
     (byteCount, head) = (location.byteCount, Self.headBytes(ranks))
     guard location.descriptor >= 0 else { throw Fault(reason: "it offers none") }
     let path = "/proc/\(location.process)/fd/\(location.descriptor)"
-    // In another process namespace that number may be anything's.
-    descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard descriptor >= 0 else { throw Self.fault("open of \(path)") }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
-      Int(status.st_size) == byteCount, byteCount > head
-    else {
-      close(descriptor)
-      throw Fault(reason: "\(path) is something else")
-    }
-    base = try Self.map(descriptor, byteCount, PROT_READ)
+    let file = try Self.openFile(path, byteCount)
+    base = try Self.map(file, byteCount, PROT_READ)
+    close(file)
     guard base.load(as: UInt64.self) == location.name else { throw Fault(reason: "\(path) is another one's") }
   }
 
   deinit {
     munmap(base, byteCount)
-    close(descriptor)
+    closeFile()
+  }
+
+  /// After the others have opened it.
+  func closeFile() {
+    if let file { close(file) }
+    file = nil
   }
 
   /// Bytes that can be lent, and where they begin.
@@ -86,17 +90,16 @@ final class SharedSegment {
     return (bytes + page - 1) / page * page
   }
 
-  /// Closes the file when it fails.
-  private static func map(
-    _ file: Int32, _ byteCount: Int, _ access: Int32
-  ) throws(Fault) -> UnsafeMutableRawPointer {
-    let address = mmap(nil, byteCount, access, MAP_SHARED, file, 0)
-    guard let address, address != MAP_FAILED else {
-      let fault = fault("mmap of \(byteCount >> 30) GB")
-      close(file)
-      throw fault
+  /// Limits of a process that a long file without contents would break, with a signal or later.
+  private static func checkLimits(_ byteCount: Int) throws(Fault) {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0, limit.rlim_cur >= byteCount
+    else {
+      throw Fault(reason: "files of \(byteCount >> 30) GB are not allowed (ulimit -f)")
     }
-    return address
+    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur == rlim_t.max else {
+      throw Fault(reason: "the address space is limited (ulimit -v)")
+    }
   }
 
   private static func createFile(_ byteCount: Int) throws(Fault) -> Int32 {
@@ -106,17 +109,52 @@ final class SharedSegment {
       throw Fault(reason: "this system has no memfd_create")
     }
     let closedInOtherPrograms: UInt32 = 1
-    let file = unsafeBitCast(create, to: Create.self)("hadal", closedInOtherPrograms)
-    guard file >= 0 else { throw fault("memfd_create") }
+    let file = unsafeBitCast(create, to: Create.self)(fileName, closedInOtherPrograms)
+    guard file >= 0 else { throw failure(of: "memfd_create", errno) }
     guard ftruncate(file, byteCount) == 0 else {
-      let fault = fault("ftruncate to \(byteCount >> 30) GB")
+      let number = errno
       close(file)
-      throw fault
+      throw failure(of: "ftruncate to \(byteCount >> 30) GB", number)
     }
     return file
   }
 
-  private static func fault(_ function: String) -> Fault {
-    Fault(reason: "\(function): \(String(cString: strerror(errno)))")
+  /// In another process namespace a number may be anything's: it is looked at before it is opened.
+  private static func openFile(_ path: String, _ byteCount: Int) throws(Fault) -> Int32 {
+    let prefix = Array("/memfd:\(fileName)".utf8)
+    var target = [UInt8](repeating: 0, count: prefix.count)
+    let length = target.withUnsafeMutableBytes {
+      readlink(path, $0.bindMemory(to: CChar.self).baseAddress!, $0.count)
+    }
+    guard length >= 0 else { throw failure(of: "readlink of \(path)", errno) }
+    let other = Fault(reason: "\(path) is something else")
+    guard target == prefix else { throw other }
+    let file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+    guard file >= 0 else { throw failure(of: "open of \(path)", errno) }
+    var status = stat()
+    guard fstat(file, &status) == 0, Int(status.st_size) == byteCount, byteCount > 0 else {
+      close(file)
+      throw other
+    }
+    return file
+  }
+
+  /// Closes the file when it fails.
+  private static func map(
+    _ file: Int32, _ byteCount: Int, _ access: Int32
+  ) throws(Fault) -> UnsafeMutableRawPointer {
+    let address = mmap(nil, byteCount, access, MAP_SHARED, file, 0)
+    guard let address, address != MAP_FAILED else {
+      let number = errno
+      close(file)
+      throw failure(of: "mmap of \(byteCount >> 30) GB", number)
+    }
+    // A core dump would fill every hole of the file with memory.
+    madvise(address, byteCount, MADV_DONTDUMP)
+    return address
+  }
+
+  private static func failure(of function: String, _ number: Int32) -> Fault {
+    Fault(reason: "\(function): \(String(cString: strerror(number)))")
   }
 }

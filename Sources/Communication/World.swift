@@ -13,12 +13,14 @@ package final class World {
     package var motorInterval: Double?
     /// Whether ranks of one node may read each other's rows where they lie, if all of them say so.
     package var sharesMemory: Bool
+    /// The most bytes that a rank lends in this way; nil: as much as the machine has memory.
+    package var lendableBytes: Int?
 
     package init(
       timeout: Double = 600, largestChunk: Int? = nil, motorInterval: Double? = 50e-6,
-      sharesMemory: Bool = true
+      sharesMemory: Bool = true, lendableBytes: Int? = nil
     ) {
-      (self.timeout, self.largestChunk) = (timeout, largestChunk)
+      (self.timeout, self.largestChunk, self.lendableBytes) = (timeout, largestChunk, lendableBytes)
       (self.motorInterval, self.sharesMemory) = (motorInterval, sharesMemory)
     }
   }
@@ -59,7 +61,9 @@ package final class World {
     var own: SharedSegment?
     var memory: NodeMemory?
     do throws(SharedSegment.Fault) {
-      if settings.sharesMemory, ranks.count > 1 { own = try SharedSegment(ranks: ranks.count) }
+      if settings.sharesMemory, ranks.count > 1 {
+        own = try SharedSegment(settings.lendableBytes, ranks: ranks.count)
+      }
     } catch {
       fault = error.reason
     }
@@ -74,6 +78,7 @@ package final class World {
     let faults = try communicator.allGather(Array(fault.utf8), purpose).map {
       String(decoding: $0, as: UTF8.self)
     }
+    own?.closeFile()
     // Who cannot read the others is not read either.
     if ranks.allSatisfy({ faults[$0].isEmpty }) { endpoint.memory = memory }
     endpoint.memoryFault = faults.firstIndex { !$0.isEmpty }.map { other in
@@ -81,13 +86,21 @@ package final class World {
     }
   }
 
+  deinit { endpoint.memory?.dropLoans() }
+
   /// The last call: no message may be under way, and all ranks come here.
   ///
-  /// - Throws: `CommunicationError.unfinished` with the messages that nobody has waited for.
+  /// - Throws: `CommunicationError.unfinished` with the messages that nobody has waited for; `.loans` with loans that
+  ///   nobody has given back.
   package func close() throws(CommunicationError) {
     try endpoint.checkAllIsOver()
     try communicator.barrier(Purpose("end", .control))
-    endpoint.memory?.takeBack()
+    if let memory = endpoint.memory {
+      memory.takeBack()
+      guard memory.outstanding == 0 else {
+        throw .loans("at the end \(memory.outstanding) loans are out to other ranks of the node")
+      }
+    }
     try endpoint.transport.close()
   }
 }

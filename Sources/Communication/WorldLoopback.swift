@@ -21,6 +21,13 @@ extension World {
       (self.ranks, self.settings, self.nodes) = (ranks, settings, nodes)
       (self.endsTogether, self.wrapping) = (endsTogether, wrapping)
     }
+
+    /// One process maps the memory of each rank as often as there are ranks.
+    var settingsOfRank: Settings {
+      var own = settings
+      own.lendableBytes = settings.lendableBytes ?? 4 << 30
+      return own
+    }
   }
 
   /// Runs `body` once for each of `ranks` ranks, each in a thread of its own, and returns what they return, by rank.
@@ -45,13 +52,14 @@ extension World {
     let post = PostOffice()
     let ends = LoopbackTransport.ends(ranks: loopback.ranks, post: post)
     let results = Gathered<Value>(count: loopback.ranks)
+    let settings = loopback.settingsOfRank
     for rank in 0..<loopback.ranks {
       let thread = Thread {
         let result = Result {
           let world = try World(
             transport: loopback.wrapping(ends(rank)), node: loopback.nodes?[rank] ?? 0,
             host: "thread-\(rank)",
-            settings: loopback.settings)
+            settings: settings)
           let value = try body(world)
           try world.close()
           return value

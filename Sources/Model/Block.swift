@@ -60,7 +60,7 @@ package struct Block {
     stream.add(attended)
     let input = stream.normalized(
       feedForwardNorm, epsilon, context, coding: feedForward.coding(context),
-      travels: experts != nil && context.exchange != nil)
+      travels: experts != nil && context.exchange?.isReadInPlace == true)
     let fed =
       switch feedForward {
       case .dense(let dense): [dense(input, context)]

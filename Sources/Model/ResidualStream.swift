@@ -20,9 +20,9 @@ struct ResidualStream {
     _ gain: Parameter, _ epsilon: Float, _ context: ForwardContext, coding: RowCoding? = nil,
     travels: Bool = false
   ) -> Variable {
-    let inputs = ResidualNorm.Inputs(x: sum, branches: branches, gain: gain, epsilon: epsilon, coding: coding)
-    let apply = { context.tape.apply(ResidualNorm.self, inputs) }
-    let (y, saved) = travels ? sum.value.device.lending(apply) : apply()
+    let inputs = ResidualNorm.Inputs(
+      x: sum, branches: branches, gain: gain, epsilon: epsilon, coding: coding, travels: travels)
+    let (y, saved) = context.tape.apply(ResidualNorm.self, inputs)
     // The sum holds them: nothing reads a branch's own value again.
     for branch in branches { branch.forget() }
     (sum, branches) = (saved.sum, [])

@@ -13,8 +13,12 @@ package struct ExchangePath {
   /// All ranks.
   let group: Communicator
 
+  /// Whether ranks read what others scatter where it lies: some of the first group are on one node.
+  let isReadInPlace: Bool
+
   private init(_ group: Communicator, by groups: [Communicator]) {
     (self.group, self.groups) = (group, groups)
+    isReadInPlace = (0..<groups[0].size).contains { groups[0].sharesMemory(with: $0) }
   }
 
   package static func oneLevel(_ group: Communicator) -> ExchangePath { ExchangePath(group, by: [group]) }

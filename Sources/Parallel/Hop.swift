@@ -46,37 +46,42 @@ struct Hop {
 
   /// Sends rows `[T, D]`, and on the way forward weights `[T, K]` with the experts that they are of.
   func scatter(_ rows: Operand, weights: Tensor?, _ purpose: Purpose) -> Arrival {
-    passesOn ? itinerary.rows.device.lending { start(rows, weights, purpose) } : start(rows, weights, purpose)
-  }
-
-  private func start(_ rows: Operand, _ weights: Tensor?, _ purpose: Purpose) -> Arrival {
     var parts: [Scatter.Part] = []
     let total = arriving[group.size]
-    func room(for rows: Tensor, into target: Tensor? = nil, isIndexed: Bool = true) -> Tensor {
-      let target = target ?? Tensor([total, rows.columns], rows.dtype, on: rows.device)
+    @discardableResult func add(
+      _ rows: Tensor, into target: Tensor? = nil, isIndexed: Bool = true
+    ) -> Tensor {
+      let target = target ?? lending { Tensor([total, rows.columns], rows.dtype, on: rows.device) }
       parts.append(Scatter.Part(rows: rows, isIndexed: isIndexed, target: target))
       return target
     }
     let arrivingRows: Operand
     switch rows {
-    case .numbers(let x): arrivingRows = .numbers(room(for: x))
+    case .numbers(let x): arrivingRows = .numbers(add(x))
     case .codes(let x):
       precondition(x.tiling == .rows, "codes in \(x.tiling) cannot travel by rows")
-      let target = QuantizedTensor(
-        rows: [total, x.codes.columns], hasPowerOfTwoScales: x.hasPowerOfTwoScales, on: x.device)
-      _ = room(for: x.codes, into: target.codes)
-      _ = room(for: x.scales, into: target.scales)
+      let target = lending {
+        QuantizedTensor(
+          rows: [total, x.codes.columns], hasPowerOfTwoScales: x.hasPowerOfTwoScales, on: x.device)
+      }
+      add(x.codes, into: target.codes)
+      add(x.scales, into: target.scales)
       arrivingRows = .codes(target)
     }
-    let arrivingWeights = weights.map { room(for: $0) }
-    let experts = weights.map { _ in room(for: itinerary.experts, isIndexed: false) }
+    let arrivingWeights = weights.map { add($0) }
+    let experts = weights.map { _ in add(itinerary.experts, isIndexed: false) }
     let scatter = Scatter(
       parts, index: itinerary.rows, leaving: leaving, arriving: arriving, Links(group, purpose))
     return Arrival(scatter, rows: arrivingRows, weights: arrivingWeights, experts: experts)
   }
 
-  /// Sends rows `[R, D]` back to where they are from, and gradients of weights `[R, K]`. They stay as they are until they
-  /// have been summed.
+  /// What goes on from here is made to be read by the next ranks.
+  private func lending<Result>(_ body: () -> Result) -> Result {
+    itinerary.rows.device.lending(if: passesOn, body)
+  }
+
+  /// Sends rows `[R, D]` back to where they are from, and gradients of weights `[R, K]`. They stay as they are until
+  /// they have been summed.
   func gather(_ rows: Tensor, weights: Tensor?, _ purpose: Purpose) -> Gather {
     let parts = [rows] + [weights].compactMap { $0 }
     return Gather(parts, leaving: arriving, arriving: leaving, Links(group, purpose))

@@ -1,15 +1,15 @@
-package import Communication
-package import Tensors
+internal import Communication
+internal import Tensors
 
 /// A rank's ways to the others of a group, and what was posted on them.
 ///
-/// To ranks of other nodes rows are sent. Ranks of the same node read them where they lie: each row is then copied once,
-/// by the threads of who needs it.
+/// To ranks of other nodes rows are sent. Ranks of the same node read them where they lie: each row is then copied
+/// once, by the threads of who needs it.
 struct Links {
   let group: Communicator
   private let purpose: Purpose
-  /// Those who get messages, and those who share memory. Each rank begins with its next neighbour: no rank is everyone's
-  /// first.
+  /// Those who get messages, and those who share memory. Each rank begins with its next neighbour: no rank is
+  /// everyone's first.
   let far, near: [Int]
   /// To be waited for.
   private(set) var requests: [Request] = []
@@ -37,36 +37,36 @@ struct Links {
 
   /// Lends arrays to `readers`, each of which is then told of it. They stay as they are until all have read them.
   /// - Returns: where they lie. What was not made to be lent is copied.
-  func lend(_ arrays: [Tensor], to readers: [Int]) -> (loan: Loan, places: [Int]) {
+  func lend(_ arrays: [Tensor], to readers: [Int]) -> (loan: Loan, offsets: [Int]) {
     guard let memory = group.nodeMemory else { preconditionFailure("\(group.name): no memory is shared") }
     let lent = arrays.map { array in
-      if memory.place(of: array.pointer) != nil { return array }
+      if memory.offset(of: array.pointer) != nil { return array }
       let copy = array.device.lending { Tensor(array.shape, array.dtype, on: array.device) }
       copyRows(array, into: copy)
       return copy
     }
-    let places = lent.map { array in
-      guard let place = memory.place(of: array.pointer) else {
-        preconditionFailure("\(group.name): \(array.shape) was made on a device that lends nothing")
+    let offsets = lent.map { array in
+      guard let offset = memory.offset(of: array.pointer) else {
+        preconditionFailure("\(group.name): a device that does not lend to this world")
       }
-      return place
+      return offset
     }
     let loan = endingJob { () throws(CommunicationError) in
       try group.lend(lent.map(\.storage), to: readers)
     }
-    return (loan, places)
+    return (loan, offsets)
   }
 
   /// - Parameter bytes: of the rows that the reader takes.
-  mutating func offer(_ loan: Loan, _ places: [Int], to peer: Int, standingFor bytes: Int) {
+  mutating func offer(_ loan: Loan, _ numbers: [Int], to peer: Int, standingFor bytes: Int) {
     requests += endingJob { () throws(CommunicationError) in
-      [try group.offer(loan, places, to: peer, tag: 0, standingFor: bytes, purpose)]
+      [try group.offer(loan, numbers, to: peer, tag: 0, standingFor: bytes, purpose)]
     }
   }
 
-  mutating func askForLoan(of peer: Int, places: Int, standingFor bytes: Int) -> LoanNote {
+  mutating func askForLoan(of peer: Int, numbers: Int, standingFor bytes: Int) -> LoanNote {
     let note = endingJob { () throws(CommunicationError) in
-      try group.askForLoan(of: peer, places: places, tag: 0, standingFor: bytes, purpose)
+      try group.askForLoan(of: peer, numbers: numbers, tag: 0, standingFor: bytes, purpose)
     }
     requests.append(note.request)
     return note
@@ -74,21 +74,5 @@ struct Links {
 
   private func endingJob<Result>(_ body: () throws(CommunicationError) -> Result) -> Result {
     do { return try body() } catch { group.endJob(error) }
-  }
-}
-
-extension Device {
-  /// From now on ``lending(_:)`` makes tensors that the ranks of this group on this rank's node can read.
-  package func lend(to group: Communicator) {
-    guard lentPool == nil, let memory = group.nodeMemory else { return }
-    lentPool = MemoryPool(slabs: memory.slab, countingWith: pool)
-  }
-}
-
-extension Borrowed {
-  /// An array that begins at a place; the memory is given back with the last of them.
-  func tensor(_ shape: [Int], _ dtype: DType, at place: Int, on device: Device) -> Tensor {
-    let bytes = bytes(at: place, shape.reduce(1, *) * dtype.byteCount)
-    return Tensor(shape, dtype, reading: bytes, of: self, on: device)
   }
 }

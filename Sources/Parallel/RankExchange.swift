@@ -31,6 +31,8 @@ package final class RankExchange: ExpertExchange {
     (self.microBatch, self.waiter) = (microBatch, waiter)
   }
 
+  package var isReadInPlace: Bool { path.isReadInPlace }
+
   package func slices(_ indices: Tensor, layer: Int) -> [Range<Int>] {
     guard let limit else { return [0..<indices.rows] }
     let group = path.group

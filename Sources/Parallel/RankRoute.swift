@@ -38,6 +38,8 @@ package final class RankRoute: ExpertRoute {
     hops.append(Hop(itinerary, arriving: arriving, group, passesOn: !isLast))
   }
 
+  package var isReadInPlace: Bool { path.isReadInPlace }
+
   package var plan: RoutingPlan {
     guard let known else { preconditionFailure("layer \(layer): the plan of rows that have not arrived") }
     return known

@@ -35,8 +35,8 @@ struct Scatter {
 
   /// Starts to move rows.
   ///
-  /// Receives are posted first, then sent what is slow: rows for other nodes. Those for one rank travel while those for the
-  /// next are brought together.
+  /// Receives are posted first, then sent what is slow: rows for other nodes. Those for one rank travel while those for
+  /// the next are brought together.
   /// - Parameters:
   ///   - index: `[S]` int32, the rows that leave, by rank.
   ///   - leaving: the first of these for each rank, and the end.
@@ -51,7 +51,7 @@ struct Scatter {
     }
     for peer in links.near where arriving[peer] < arriving[peer + 1] {
       let bytes = (arriving[peer + 1] - arriving[peer]) * rowBytes
-      notes.append((peer, links.askForLoan(of: peer, places: 2 + parts.count, standingFor: bytes)))
+      notes.append((peer, links.askForLoan(of: peer, numbers: 2 + parts.count, standingFor: bytes)))
     }
     for (tag, part) in parts.enumerated() { Self.send(part, tag, index, leaving, &links) }
     Self.lend(parts, index, leaving, rowBytes, &links)
@@ -91,8 +91,8 @@ struct Scatter {
     let tokens = parts.first { $0.isIndexed }?.rows.rows ?? 0
     for peer in readers {
       let first = leaving[peer]
-      let places = zip(parts, starts.dropFirst()).map { $1 + ($0.isIndexed ? 0 : first * $0.byteCount) }
-      let numbers = [tokens, starts[0] + first * index.dtype.byteCount] + places
+      let offsets = zip(parts, starts.dropFirst()).map { $1 + ($0.isIndexed ? 0 : first * $0.byteCount) }
+      let numbers = [tokens, starts[0] + first * index.dtype.byteCount] + offsets
       links.offer(loan, numbers, to: peer, standingFor: (leaving[peer + 1] - first) * rowBytes)
     }
   }
@@ -100,18 +100,20 @@ struct Scatter {
   /// After the wait: takes what other ranks of the node have lent, and gives it back.
   mutating func finish() {
     for (peer, note) in notes {
-      let (memory, places) = note.open()
+      let (memory, numbers) = note.open()
       let range = arriving[peer]..<arriving[peer + 1]
-      for (part, place) in zip(parts, places.dropFirst(2)) {
-        let (target, device) = (part.target.rows(range), part.target.device)
-        let rows = part.isIndexed ? places[0] : range.count
+      let device = parts[0].target.device
+      let index = memory.tensor([range.count], .int32, at: numbers[1], on: device)
+      for (part, offset) in zip(parts, numbers.dropFirst(2)) {
+        let target = part.target.rows(range)
+        let rows = part.isIndexed ? numbers[0] : range.count
         let lent = Part(
-          rows: memory.tensor([rows, target.columns], target.dtype, at: place, on: device),
+          rows: memory.tensor([rows, target.columns], target.dtype, at: offset, on: device),
           isIndexed: part.isIndexed, target: target)
-        let index = memory.tensor([range.count], .int32, at: places[1], on: device)
         lent.copy(0..<range.count, of: index, into: target)
       }
     }
     notes = []
+    links.group.nodeMemory?.takeBack()
   }
 }

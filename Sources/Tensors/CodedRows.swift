@@ -36,12 +36,18 @@ struct RowOutput {
   /// Rows that are worked on together.
   private static let rowsAtOnce = 8
 
-  /// - Parameter coding: nil for numbers alone.
-  init(_ shape: [Int], _ dtype: DType, _ coding: RowCoding?, on device: Device) {
+  /// - Parameters:
+  ///   - coding: nil for numbers alone.
+  ///   - travels: whether the codes, or else the numbers, go to other ranks.
+  init(_ shape: [Int], _ dtype: DType, _ coding: RowCoding?, travels: Bool = false, on device: Device) {
     (self.shape, self.dtype, self.coding) = (shape, dtype, coding)
-    numbers = coding?.keepsNumbers == false ? nil : Tensor(shape, dtype, on: device)
-    codes = coding.map {
-      QuantizedTensor(shape, .rows, hasPowerOfTwoScales: $0.scales.powerOfTwo, on: device)
+    numbers =
+      coding?.keepsNumbers == false
+      ? nil : device.lending(if: travels && coding == nil) { Tensor(shape, dtype, on: device) }
+    codes = coding.map { coding in
+      device.lending(if: travels) {
+        QuantizedTensor(shape, .rows, hasPowerOfTwoScales: coding.scales.powerOfTwo, on: device)
+      }
     }
   }
 

@@ -36,9 +36,10 @@ package final class Device {
   var poolInUse: MemoryPool { isLending ? lentPool ?? pool : pool }
 
   /// Makes tensors where other ranks of the node can read them, if there are such: rows that are about to travel.
-  package func lending<Result>(_ body: () -> Result) -> Result {
+  /// - Parameter travels: false: as ever.
+  package func lending<Result>(if travels: Bool = true, _ body: () -> Result) -> Result {
     let outer = isLending
-    isLending = true
+    isLending = travels || outer
     defer { isLending = outer }
     return body()
   }

@@ -11,7 +11,7 @@ internal import Foundation
 /// pool (`HADAL_POOL=plain`, and unasked in a build with AddressSanitizer) takes every block from the system, with
 /// exactly the bytes that were asked for, and gives it back at once; it counts the same sizes.
 ///
-/// A pool over memory of somebody else cuts all of its blocks from slabs of that.
+/// A pool over memory of somebody else cuts all of its blocks from slabs of that, and recycles them, plain or not.
 package final class MemoryPool {
   /// Whether every block is the system's, neither rounded nor recycled.
   let isPlain: Bool
@@ -24,11 +24,11 @@ package final class MemoryPool {
   /// What is left of the slab that blocks are cut from.
   private var current = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private let count: Count
-  /// Bytes handed out now, and the most that ever were: of this pool and of those that count with it.
+  /// Bytes handed out now, and the most that ever were, of this pool and of those that count with it.
   package var liveBytes: Int { count.live }
   package var peakBytes: Int { count.peak }
   /// Blocks made since the start: those that no earlier one could serve.
-  package private(set) var systemAllocations = 0
+  package var systemAllocations: Int { count.made }
 
   /// From this size on blocks come from slabs, page by page.
   package static let slabThreshold = 1 << 18
@@ -54,6 +54,7 @@ package final class MemoryPool {
   private final class Count {
     var live = 0
     var peak = 0
+    var made = 0
   }
 
   deinit {
@@ -74,7 +75,7 @@ package final class MemoryPool {
     count.live += size
     count.peak = max(count.peak, count.live)
     if let pointer = free[size]?.popLast() { return pointer }
-    systemAllocations += 1
+    count.made += 1
     if isPlain { return .allocate(byteCount: byteCount, alignment: 64) }
     if size >= Self.slabThreshold || source != nil { return cut(size) }
     let pointer = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
@@ -106,7 +107,9 @@ package final class MemoryPool {
   private func slab(_ byteCount: Int) -> UnsafeMutableRawBufferPointer {
     if let source {
       guard let base = source(byteCount) else {
-        fatalError("no \(byteCount >> 20) MB are left of the memory that ranks of a node share")
+        fatalError(
+          "no \(byteCount >> 20) MB are left of the memory that ranks of a node share; with "
+            + "communication.shared_memory: false they send messages instead")
       }
       return UnsafeMutableRawBufferPointer(start: base, count: byteCount)
     }

@@ -29,7 +29,7 @@ struct NodeMemoryTests {
 
   /// What a process finds under the number of another one's file is checked before it is read.
   @Test func anotherFileIsRefused() throws {
-    let own = try SharedSegment(ranks: 2)
+    let own = try SharedSegment(1 << 30, ranks: 2)
     let seen = try SharedSegment(reading: own.location, ranks: 2)
     own.data.storeBytes(of: 77, as: Int.self)
     #expect(seen.data.load(as: Int.self) == 77)
@@ -48,18 +48,28 @@ struct NodeMemoryTests {
     #expect(Glibc.pipe(&pipe) == 0)
     defer { for end in pipe { close(end) } }
     #expect(try reason { $0.descriptor = Int(pipe[0]) }.hasSuffix("is something else"))
+    own.closeFile()
+    #expect(throws: SharedSegment.Fault.self) { try SharedSegment(reading: own.location, ranks: 2) }
   }
 
-  /// Loans that nobody gives back are an error, not a wait without end.
-  @Test func loansCanRunOut() throws {
-    let errors = try World.loopback(ranks: 2) { world in
+  /// Loans that nobody gives back are an error after the time for waiting, or at the end: not a wait without end.
+  @Test(arguments: [SharedSegment.slots + 1, 1])
+  func loansCanRunOut(count: Int) throws {
+    let loopback = World.Loopback(ranks: 2, settings: .init(timeout: 0.3), endsTogether: false)
+    let results = World.attempt(loopback) { world in
       let all = world.communicator
-      for _ in 0..<SharedSegment.slots { _ = try all.lend([], to: [1 - all.rank]) }
-      return "\(try #require(throws: CommunicationError.self) { try all.lend([], to: [1 - all.rank]) })"
+      for _ in 0..<count { _ = try all.lend([], to: [1 - all.rank]) }
     }
-    for error in errors {
-      #expect(error.hasPrefix("64 loans are out to other ranks of the node"), "\(error)")
+    for result in results {
+      let error = "\(try #require(throws: CommunicationError.self) { try result.get() })"
+      #expect(error.contains(count == 1 ? "at the end 1 loans are out" : "64 loans are out to"), "\(error)")
       #expect(error.contains("communication.shared_memory: false"), "\(error)")
     }
+  }
+
+  /// A limit of the process is a reason, not a signal.
+  @Test func limitsAreReasons() throws {
+    let fault = try #require(throws: SharedSegment.Fault.self) { try SharedSegment(.max, ranks: 2) }
+    #expect(fault.reason.contains("GB"), "\(fault.reason)")
   }
 }

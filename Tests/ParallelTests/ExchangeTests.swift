@@ -1,5 +1,6 @@
 import Autograd
 import Communication
+import Glibc
 import Tensors
 import Testing
 
@@ -108,6 +109,34 @@ struct ExchangeTests {
         #expect(far[.combine]?.bytes ?? 0 == back.far * combined, "\(levels), rank \(rank)")
       }
     }
+  }
+
+  /// A rank goes on, and uses its memory again, while another one has not read what it was lent.
+  @Test func aSlowReaderGetsWhatWasLent() throws {
+    let (tokens, width) = (32, 512)
+    let sums = try World.loopback(ranks: 2) { world in
+      let device = try Device(threads: 1)
+      let group = world.communicator
+      device.lend(to: group)
+      let exchange = RankExchange(.oneLevel(group), experts: 2, microBatch: 0, waiter: Waiter())
+      let indices = Tensor([tokens, 1], [Int32](repeating: Int32(1 - group.rank), count: tokens), on: device)
+      let weights = Tensor([tokens, 1], [Float](repeating: 1, count: tokens), on: device)
+      let route = exchange.route(indices, layer: 0)
+      func numbers(_ value: Float) -> Tensor {
+        device.lending {
+          Tensor([tokens, width], [Float](repeating: value, count: tokens * width), on: device)
+        }
+      }
+      func pause() { if group.rank == 1 { usleep(100_000) } else { for _ in 0..<4 { _ = numbers(.nan) } } }
+      route.startScatter(.numbers(numbers(Float(group.rank + 1))), weights: weights)
+      pause()
+      let arrived = route.finishScatter().rows.tensor
+      #expect(arrived.floats.allSatisfy { $0 == Float(2 - group.rank) })
+      route.startGather(numbers(Float(10 * (group.rank + 1))), weights: nil)
+      pause()
+      return Array(route.finishGather().rows.floats)
+    }
+    for (rank, sum) in sums.enumerated() { #expect(sum.allSatisfy { $0 == Float(10 * (2 - rank)) }) }
   }
 
   /// Nodes have as many ranks, one after the other.

@@ -40,7 +40,9 @@ package enum CombineFinish: Operation {
   ) -> (gradients: [Tensor], carried: Void) {
     let rows: Operand =
       inputs.codes.map { codes in
-        dy.device.lending { .codes(quantizeRows(dy, codes, statistics: inputs.statistics)) }
+        dy.device.lending(if: inputs.route.isReadInPlace) {
+          .codes(quantizeRows(dy, codes, statistics: inputs.statistics))
+        }
       } ?? .numbers(dy)
     inputs.route.startScatter(rows, weights: nil)
     return ([.underWay(on: dy.device)], ())

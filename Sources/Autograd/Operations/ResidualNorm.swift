@@ -13,12 +13,17 @@ package enum ResidualNorm: Operation {
     package let gain: Parameter
     package let epsilon: Float
     package let coding: RowCoding?
+    package let travels: Bool
 
-    /// - Parameter coding: of y, where its readers read codes.
-    package init(x: Variable, branches: [Variable], gain: Parameter, epsilon: Float, coding: RowCoding? = nil)
-    {
+    /// - Parameters:
+    ///   - coding: of y, where its readers read codes.
+    ///   - travels: whether y goes to other ranks.
+    package init(
+      x: Variable, branches: [Variable], gain: Parameter, epsilon: Float, coding: RowCoding? = nil,
+      travels: Bool = false
+    ) {
       (self.x, self.branches, self.gain, self.epsilon) = (x, branches, gain, epsilon)
-      self.coding = coding
+      (self.coding, self.travels) = (coding, travels)
     }
   }
 
@@ -36,19 +41,20 @@ package enum ResidualNorm: Operation {
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: RowsOutput, saved: Saved) {
     let (x, branches) = (inputs.x.value, inputs.branches.map(\.value))
-    let (gain, epsilon) = (inputs.gain.master, inputs.epsilon)
+    let (gain, epsilon, travels) = (inputs.gain.master, inputs.epsilon, inputs.travels)
     switch (branches.isEmpty, inputs.coding) {
     case (true, nil):
-      let (y, rstd) = rmsNorm(x, gain: gain, epsilon: epsilon)
+      let (y, rstd) = rmsNorm(x, gain: gain, epsilon: epsilon, travels: travels)
       return (.numbers(y), Saved(sum: Variable(x), rstd: rstd))
     case (true, let coding?):
-      let (y, rstd) = rmsNorm(x, gain: gain, epsilon: epsilon, coding)
+      let (y, rstd) = rmsNorm(x, gain: gain, epsilon: epsilon, coding, travels: travels)
       return (.coded(y), Saved(sum: Variable(x), rstd: rstd))
     case (false, nil):
-      let (sum, y, rstd) = residualNorm(x, branches, gain: gain, epsilon: epsilon)
+      let (sum, y, rstd) = residualNorm(x, branches, gain: gain, epsilon: epsilon, travels: travels)
       return (.numbers(y), Saved(sum: Variable(sum), rstd: rstd))
     case (false, let coding?):
-      let (sum, y, rstd) = residualNorm(x, branches, gain: gain, epsilon: epsilon, coding)
+      let (sum, y, rstd) = residualNorm(
+        x, branches, gain: gain, epsilon: epsilon, coding, travels: travels)
       return (.coded(y), Saved(sum: Variable(sum), rstd: rstd))
     }
   }

@@ -4,17 +4,20 @@ internal import CKernels
 
 /// Root mean square normalization of rows: `y = x · rstd · gain`, statistics in float32.
 /// - Returns: `y [T, D]` and `rstd [T]`, float32.
-package func rmsNorm(_ xTD: Tensor, gain: Tensor, epsilon: Float) -> (y: Tensor, rstd: Tensor) {
-  let y = RowOutput(xTD.shape, xTD.dtype, nil, on: xTD.device)
+package func rmsNorm(
+  _ xTD: Tensor, gain: Tensor, epsilon: Float, travels: Bool = false
+) -> (y: Tensor, rstd: Tensor) {
+  let y = RowOutput(xTD.shape, xTD.dtype, nil, travels: travels, on: xTD.device)
   return (y.numbers!, rmsNorm(xTD, gain, epsilon, into: y))
 }
 
 /// ``rmsNorm(_:gain:epsilon:)`` with y as codes.
 /// - Parameter statistics: counts what quantizing does, where it is asked for.
 package func rmsNorm(
-  _ xTD: Tensor, gain: Tensor, epsilon: Float, _ coding: RowCoding, statistics: QuantizationStatistics? = nil
+  _ xTD: Tensor, gain: Tensor, epsilon: Float, _ coding: RowCoding, travels: Bool = false,
+  statistics: QuantizationStatistics? = nil
 ) -> (y: CodedRows, rstd: Tensor) {
-  let y = RowOutput(xTD.shape, xTD.dtype, coding, on: xTD.device)
+  let y = RowOutput(xTD.shape, xTD.dtype, coding, travels: travels, on: xTD.device)
   let rstd = rmsNorm(xTD, gain, epsilon, into: y, statistics)
   return (y.coded!, rstd)
 }
@@ -39,11 +42,13 @@ private func rmsNorm(
 
 /// The residual stream and its norm in one pass: `s = x + Σ branches`, rounded once, and ``rmsNorm(_:gain:epsilon:)``
 /// of s.
-/// - Parameter branches: one or two.
+/// - Parameters:
+///   - branches: one or two.
+///   - travels: whether y goes to other ranks.
 package func residualNorm(
-  _ xTD: Tensor, _ branches: [Tensor], gain: Tensor, epsilon: Float
+  _ xTD: Tensor, _ branches: [Tensor], gain: Tensor, epsilon: Float, travels: Bool = false
 ) -> (sum: Tensor, y: Tensor, rstd: Tensor) {
-  let y = RowOutput(xTD.shape, xTD.dtype, nil, on: xTD.device)
+  let y = RowOutput(xTD.shape, xTD.dtype, nil, travels: travels, on: xTD.device)
   let (sum, rstd) = residualNorm(xTD, branches, gain, epsilon, into: y)
   return (sum, y.numbers!, rstd)
 }
@@ -52,9 +57,9 @@ package func residualNorm(
 /// - Parameter statistics: counts what quantizing does, where it is asked for.
 package func residualNorm(
   _ xTD: Tensor, _ branches: [Tensor], gain: Tensor, epsilon: Float, _ coding: RowCoding,
-  statistics: QuantizationStatistics? = nil
+  travels: Bool = false, statistics: QuantizationStatistics? = nil
 ) -> (sum: Tensor, y: CodedRows, rstd: Tensor) {
-  let y = RowOutput(xTD.shape, xTD.dtype, coding, on: xTD.device)
+  let y = RowOutput(xTD.shape, xTD.dtype, coding, travels: travels, on: xTD.device)
   let (sum, rstd) = residualNorm(xTD, branches, gain, epsilon, into: y, statistics)
   return (sum, y.coded!, rstd)
 }

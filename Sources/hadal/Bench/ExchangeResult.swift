@@ -67,22 +67,23 @@ struct ExchangeReport: Encodable {
   /// Of each rank.
   let nodes: [Int]
   let hidden, topK, experts, groups, keptGroups: Int
-  /// Whether rows within rank 0's node are read where they lie.
+  /// Whether rows within rank 0's node are read where they lie; and why not, where somebody on any node cannot.
   let sharesMemory: Bool
+  let sharingFault: String?
   let results: [ExchangeResult]
 
   init(_ options: BenchExchange, _ ranks: Communicator, threads: Int, _ results: [ExchangeResult]) {
     (self.ranks, nodes, self.threads, self.results) = (ranks.size, ranks.nodes, threads, results)
     (hidden, topK, experts) = (options.hidden, options.topK, options.experts)
     (groups, keptGroups) = (options.groups, options.keptGroups)
-    sharesMemory = ranks.nodeMemory != nil
+    (sharesMemory, sharingFault) = (ranks.nodeMemory != nil, ranks.nodeMemoryFault)
   }
 
   /// Where and what, for a person.
   var head: String {
     "\(machine.processor), cores: \(machine.cores), ranks: \(ranks) on \(Set(nodes).count) "
       + "\(Set(nodes).count == 1 ? "node" : "nodes"), threads of a rank: \(threads), within a node: "
-      + "\(sharesMemory ? "shared memory" : "messages")\n"
+      + "\(sharesMemory ? "shared memory" : "messages")" + (sharingFault.map { " (\($0))" } ?? "") + "\n"
       + "width \(hidden), \(topK) of \(experts) experts"
       + (groups > 1 ? ", from \(keptGroups) of \(groups) groups" : "")
   }

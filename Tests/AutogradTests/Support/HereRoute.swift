@@ -3,6 +3,7 @@ import Tensors
 
 /// Two places of one process: experts below a boundary, and the others.
 final class HereRoute: ExpertRoute {
+  let isReadInPlace = false
   let plan: RoutingPlan
   /// Whether codes that arrive are handed over as the numbers that they stand for.
   private let decodes: Bool
