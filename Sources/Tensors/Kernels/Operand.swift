@@ -20,6 +20,14 @@ package enum Operand {
 }
 
 extension Operand {
+  /// Where codes lie, good in `body` only; nil for numbers.
+  func withView<Result>(_ body: (CodeView?) -> Result) -> Result {
+    switch self {
+    case .numbers: body(nil)
+    case .codes(let codes): codes.withView(body)
+    }
+  }
+
   /// The numbers, in bfloat16 where they have to be made from codes.
   package var numbers: Tensor {
     switch self {

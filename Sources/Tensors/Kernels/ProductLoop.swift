@@ -9,6 +9,8 @@ struct ProductLoop {
   let kernels: hadal_product_kernels
   let layout: Layout
   let a, b: Operand
+  /// Those of the operands, while products run.
+  private(set) var aCodes, bCodes: CodeView?
   let y: Tensor
   /// Whether sums leave the kernel every 128 of k to be multiplied by scales (``ScaleRoute/promoted``).
   let promotes: Bool
@@ -46,6 +48,16 @@ struct ProductLoop {
   }
 
   func run(_ products: [Product]) {
+    a.withView { a in
+      b.withView { b in
+        var loop = self
+        (loop.aCodes, loop.bCodes) = (a, b)
+        loop.runWithViews(products)
+      }
+    }
+  }
+
+  private func runWithViews(_ products: [Product]) {
     guard let first = products.first else { return }
     let threads = y.device.workers.threads
     if products.count == 1, y.dtype == .float32, let slices = first.slices(layout) {
@@ -67,8 +79,9 @@ struct ProductLoop {
   private func runSlices(_ slices: [Product], at offset: Int) {
     let (count, workers) = (slices[0].m * slices[0].n, y.device.workers)
     let partial = Tensor([slices.count, count], on: y.device)
-    ProductLoop(a, b, into: partial, layout, promotes: promotes, accumulates: false)
-      .runOwn(slices, widest: Self.sliceColumns)
+    var loop = ProductLoop(a, b, into: partial, layout, promotes: promotes, accumulates: false)
+    (loop.aCodes, loop.bCodes) = (aCodes, bCodes)
+    loop.runOwn(slices, widest: Self.sliceColumns)
     let (sums, add) = (y.floats.baseAddress! + offset, y.device.kernels.pointee.add_float!)
     workers.forEachRange(count, grain: elementGrain) { range in
       let first = sums + range.lowerBound

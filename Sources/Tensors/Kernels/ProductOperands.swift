@@ -73,7 +73,7 @@ extension ProductLoop {
 
   /// The codes of columns of B; nil where B holds numbers.
   func columnCodes(_ product: Product, _ columns: Range<Int>, _ k: Range<Int>) -> CodeSource? {
-    guard case .codes(let codes) = b else { return nil }
+    guard let codes = bCodes else { return nil }
     let (rows, across) = layout == .nt ? (columns, k) : (k, columns)
     let first = product.b / product.ldb
     return CodeSource(
@@ -83,7 +83,7 @@ extension ProductLoop {
 
   /// The codes of rows of A; nil where A holds numbers.
   func rowCodes(_ product: Product, _ rows: Range<Int>, _ k: Range<Int>) -> CodeSource? {
-    guard case .codes(let codes) = a else { return nil }
+    guard let codes = aCodes else { return nil }
     let (down, across) = layout == .tn ? (k, rows) : (rows, k)
     let first = product.a / product.lda
     return CodeSource(

@@ -121,11 +121,14 @@ extension Operand {
     switch self {
     case .numbers(let tensor): for part in parts { body(part, tensor.row(part.lowerBound)) }
     case .codes(let codes):
-      withUnsafeTemporaryAllocation(byteCount: atOnce * width * 2, alignment: 64) { buffer in
-        for part in parts {
-          let source = CodeSource(codes: codes, rows: part, index: nil, columns: 0..<width, isScaled: true)
-          source.decode(to: hadal_bfloat16, into: buffer.baseAddress!, rowLength: width)
-          body(part, buffer.baseAddress!)
+      codes.withView { codes in
+        withUnsafeTemporaryAllocation(byteCount: atOnce * width * 2, alignment: 64) { buffer in
+          for part in parts {
+            let source = CodeSource(
+              codes: codes, rows: part, index: nil, columns: 0..<width, isScaled: true)
+            source.decode(to: hadal_bfloat16, into: buffer.baseAddress!, rowLength: width)
+            body(part, buffer.baseAddress!)
+          }
         }
       }
     }
