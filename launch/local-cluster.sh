@@ -15,7 +15,8 @@
 # Each node is a namespace of its own for network, host name (node1 …), shared memory and mounts; links are veth pairs
 # to a bridge. All of it, the bridge too, lies in namespaces that only this run's processes hold: nothing of the
 # machine's own network changes, two clusters do not meet, and whatever ends the run, kill -9 included, the kernel
-# removes everything. Files, processors and memory are the machine's. Signals and exit code: as launch/mpirun.sh.
+# removes everything but an empty control group, which the next run removes. Files, processors and memory are the
+# machine's. Signals and exit code: as launch/mpirun.sh.
 set -euo pipefail
 export LC_ALL=C
 
@@ -177,27 +178,32 @@ if [ $inside = no ]; then
   unshare --net --uts --ipc --pid --fork --mount-proc true 2>/dev/null ||
     fail "the system forbids new namespaces: in a container that takes --privileged (CAP_SYS_ADMIN, CAP_NET_ADMIN)"
 
-  # Control groups of version 1, or version 2 where the processor's time is handed on.
-  for root in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
-    # Of runs that were killed nothing else stays.
-    for group in "$root"/hadal-cluster-*; do
-      kill -0 "${group##*-}" 2>/dev/null || rmdir "$group"/*/ "$group" 2>/dev/null || true
-    done
-    group=$root/hadal-cluster-$$
-    if mkdir "$group" 2>/dev/null && { [ -e "$group/cpu.cfs_quota_us" ] || [ -e "$group/cpu.max" ]; }; then
-      break
-    fi
-    rmdir "$group" 2>/dev/null || true
+  # Control groups of version 1, or version 2 where the processor's time is handed on. Of runs that were killed nothing
+  # else stays.
+  rmdir_group() { rmdir "$1"/*/ "$1" 2>/dev/null || true; }
+  make_group() {
+    for root in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+      for group in "$root"/hadal-cluster-*; do
+        kill -0 "${group##*-}" 2>/dev/null || rmdir_group "$group"
+      done
+      group=$root/hadal-cluster-$$
+      if mkdir "$group" "$group/job"; then
+        [ ! -e "$group/cpu.cfs_quota_us" ] || return 0
+        if [ -e "$group/cpu.max" ] && echo +cpu >"$group/cgroup.subtree_control"; then return; fi
+      fi
+      rmdir_group "$group"
+    done 2>/dev/null
     group=none
-  done
+  }
+  # A group for all: processes of none are scheduled by session (autogroup), and each node's are one. Linux 6.18 has let
+  # ranks of one node that could run wait for minutes, while those of another on the same core waited for them inside
+  # MPI. Who is in a group already, such as a job's of Slurm, stays there unless --share is asked for.
+  group=none own=$(grep -E '^[0-9]+:([^:]*,)?cpu(,[^:]*)?:' /proc/self/cgroup || grep '^0::' /proc/self/cgroup || true)
+  if [ "$share" != none ] || [[ $own == *:/ ]]; then make_group; fi
   [ "$group" != none ] || [ "$share" = none ] ||
     fail "--share needs a control group for processors, which this system does not let make"
-  if [ "$group" != none ]; then
-    [ ! -e "$group/cgroup.subtree_control" ] || echo +cpu >"$group/cgroup.subtree_control"
-    mkdir "$group/job"
-    # shellcheck disable=SC2064  # the name of now
-    trap "rmdir '$group'/job '$group'/rank* '$group' 2>/dev/null || true" EXIT
-  fi
+  # shellcheck disable=SC2064  # the name of now
+  [ "$group" = none ] || trap "rmdir_group '$group'" EXIT
   export HADAL_CLUSTER_GROUP=$group
 
   catch
@@ -213,9 +219,9 @@ fi
 
 # --- Inside: the switch, the nodes, the job --------------------------------------------------------------------------
 
-# Processes of no control group are scheduled by session (autogroup), and each node's are one: Linux 6.18 has let ranks of
-# one node that could run wait for minutes, while those of another on the same core waited for them inside MPI.
-[ "$HADAL_CLUSTER_GROUP" = none ] || echo $$ >"$HADAL_CLUSTER_GROUP/job/cgroup.procs"
+if [ "$HADAL_CLUSTER_GROUP" != none ] && ! echo $$ 2>/dev/null >"$HADAL_CLUSTER_GROUP/job/cgroup.procs"; then
+  [ "$share" = none ] || fail "--share: the system does not let processes into $HADAL_CLUSTER_GROUP"
+fi
 
 # Where the network is built: says what failed and ends, which takes everything down again.
 must() { "$@" || fail "'$*' failed"; }

@@ -24,12 +24,17 @@ extension Communicator {
       let seconds = (ContinuousClock.now - start).inSeconds
       guard seconds < endpoint.timeout else {
         throw .loans(
-          "\(memory.outstanding) loans are out to other ranks of the node, and none came back in "
-            + "\(CommunicationError.rounded(seconds)) s")
+          "all \(SharedSegment.slots) loans of a rank are out to \(Self.list(memory.lateReaders)), and none came back "
+            + "in \(CommunicationError.rounded(seconds)) s")
       }
       try poll()
       Request.pause(after: seconds)
     }
+  }
+
+  /// As in "rank 3" and "ranks 3, 5".
+  static func list(_ ranks: [Int]) -> String {
+    (ranks.count == 1 ? "rank " : "ranks ") + ranks.map(String.init).joined(separator: ", ")
   }
 
   /// Tells a rank of a loan whose bytes are written.

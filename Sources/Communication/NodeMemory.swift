@@ -88,15 +88,21 @@ package final class NodeMemory {
   package func takeBack() {
     for (slot, loan) in lent.enumerated() {
       guard let loan else { continue }
-      let isBack = loan.readers.allSatisfy {
-        segments[$0].mark(of: place, slot: slot).pointee.load(ordering: .acquiring) == loan.number
-      }
-      if isBack { lent[slot] = nil }
+      if loan.readers.allSatisfy({ hasGivenBack($0, loan.number, slot: slot) }) { lent[slot] = nil }
     }
   }
 
-  /// Loans that are out, as far as ``takeBack()`` knows.
-  var outstanding: Int { lent.count { $0 != nil } }
+  private func hasGivenBack(_ reader: Int, _ number: Int, slot: Int) -> Bool {
+    segments[reader].mark(of: place, slot: slot).pointee.load(ordering: .acquiring) == number
+  }
+
+  /// The ranks of the world that have not given back what they were lent.
+  var lateReaders: [Int] {
+    let late = lent.enumerated().flatMap { slot, loan in
+      loan.map { loan in loan.readers.filter { !hasGivenBack($0, loan.number, slot: slot) } } ?? []
+    }
+    return places.filter { late.contains($0.value) }.keys.sorted()
+  }
 
   /// Nobody reads any more: owners would hold this memory, and this memory them.
   func dropLoans() { lent = lent.map { _ in nil } }

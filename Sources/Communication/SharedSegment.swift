@@ -37,13 +37,20 @@ final class SharedSegment {
 
   /// This rank's own.
   /// - Parameters:
-  ///   - length: bytes, in whole pages; nil: as much as the machine has memory.
+  ///   - length: bytes, in whole pages; nil: as much as the machine has memory, 256 GB at most.
   ///   - ranks: of the node.
   init(_ length: Int?, ranks: Int) throws(Fault) {
     let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
     byteCount = length ?? min(memory, Self.longest) / Self.page * Self.page
     head = Self.headBytes(ranks)
-    try Self.checkLimits(byteCount)
+    guard byteCount > head else {
+      throw Fault(reason: "\(byteCount) bytes are less than a page more than its head")
+    }
+    if let fault = Self.fault(
+      byteCount, fileLimit: Self.limit(RLIMIT_FSIZE), addressLimit: Self.limit(RLIMIT_AS))
+    {
+      throw fault
+    }
     let file = try Self.createFile(byteCount)
     base = try Self.map(file, byteCount, PROT_READ | PROT_WRITE)
     self.file = file
@@ -91,15 +98,16 @@ final class SharedSegment {
   }
 
   /// Limits of a process that a long file without contents would break, with a signal or later.
-  private static func checkLimits(_ byteCount: Int) throws(Fault) {
+  static func fault(_ byteCount: Int, fileLimit: rlim_t, addressLimit: rlim_t) -> Fault? {
+    if fileLimit < byteCount {
+      return Fault(reason: "files of \(byteCount >> 30) GB are not allowed (ulimit -f)")
+    }
+    return addressLimit == .max ? nil : Fault(reason: "the address space is limited (ulimit -v)")
+  }
+
+  private static func limit(_ resource: __rlimit_resource) -> rlim_t {
     var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0, limit.rlim_cur >= byteCount
-    else {
-      throw Fault(reason: "files of \(byteCount >> 30) GB are not allowed (ulimit -f)")
-    }
-    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur == rlim_t.max else {
-      throw Fault(reason: "the address space is limited (ulimit -v)")
-    }
+    return getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0 ? limit.rlim_cur : .max
   }
 
   private static func createFile(_ byteCount: Int) throws(Fault) -> Int32 {

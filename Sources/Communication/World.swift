@@ -71,7 +71,11 @@ package final class World {
       Buffer([own?.location ?? .none]).elements() as [UInt8], purpose
     ).map { $0.withUnsafeBytes { $0.loadUnaligned(as: SharedSegment.Location.self) } }
     do throws(SharedSegment.Fault) {
-      if let own { memory = try NodeMemory(own, ranks.map { locations[$0] }, ranks: ranks, rank: rank) }
+      // Where one has none, it says so itself.
+      let isWhole = ranks.allSatisfy { locations[$0].descriptor >= 0 }
+      if let own, isWhole {
+        memory = try NodeMemory(own, ranks.map { locations[$0] }, ranks: ranks, rank: rank)
+      }
     } catch {
       fault = error.reason
     }
@@ -97,9 +101,8 @@ package final class World {
     try communicator.barrier(Purpose("end", .control))
     if let memory = endpoint.memory {
       memory.takeBack()
-      guard memory.outstanding == 0 else {
-        throw .loans("at the end \(memory.outstanding) loans are out to other ranks of the node")
-      }
+      let readers = memory.lateReaders
+      guard readers.isEmpty else { throw .loans("at the end loans are out to \(Communicator.list(readers))") }
     }
     try endpoint.transport.close()
   }

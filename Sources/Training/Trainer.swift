@@ -82,8 +82,8 @@ package final class Trainer {
     (self.runner, self.configuration, store) = (runner, configuration, checkpoints)
     trace = TraceFile(path: "\(configuration.runDirectory)/trace.json")
     schedule = configuration.learningRateSchedule(shares: ranks?.shares ?? 1)
-    if let grid, grid.expert > 1, configuration.communication.sharedMemory,
-      let fault = grid.world.nodeMemoryFault
+    if let ranks = grid?.expertRanks, Set(ranks.nodes).count < ranks.size,
+      configuration.communication.sharedMemory, let fault = ranks.nodeMemoryFault
     {
       notes.append("tokens travel as messages within a node too: \(fault)")
     }

@@ -41,14 +41,17 @@ package struct Verification {
     package fileprivate(set) var rerouted = 0
     package fileprivate(set) var routed = 0
 
-    /// The tensor of a kind that is off most, as a multiple of how far it is off from float32 on one rank; nil in float32.
+    /// The tensor of a kind that is off most, as a multiple of how far it is off from float32 on one rank; nil in
+    /// float32. One that is no number is off most of all.
     package func worstBesideRounding(_ kind: Kind) -> Difference? {
       let shares = (differences[kind] ?? [:]).compactMap { name, distance in
         roundings[kind]?[name].map { rounding in
-          Difference(name: name, relative: (distance.difference / rounding.difference).squareRoot())
+          let isSame = distance.difference == 0
+          return Difference(
+            name: name, relative: isSame ? 0 : (distance.difference / rounding.difference).squareRoot())
         }
       }
-      return shares.max { $0.relative < $1.relative }
+      return shares.max { !$0.relative.isNaN && !($0.relative >= $1.relative) }
     }
 
     private static func overall(_ distances: [Kind: [String: Distance]]) -> [Kind: Double] {

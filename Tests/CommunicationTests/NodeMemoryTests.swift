@@ -52,24 +52,45 @@ struct NodeMemoryTests {
     #expect(throws: SharedSegment.Fault.self) { try SharedSegment(reading: own.location, ranks: 2) }
   }
 
+  /// A rank that cannot is named with its reason, and nobody else's is told.
+  @Test func theRankThatCannotIsNamed() throws {
+    // One page is less than the head of a segment.
+    let loopback = World.Loopback(ranks: 3, settings: .init(timeout: 20, lendableBytes: SharedSegment.page))
+    for result in World.attempt(loopback, { $0.communicator.nodeMemoryFault }) {
+      #expect(try result.get() == "rank 0 on thread-0: 4096 bytes are less than a page more than its head")
+    }
+  }
+
   /// Loans that nobody gives back are an error after the time for waiting, or at the end: not a wait without end.
-  @Test(arguments: [SharedSegment.slots + 1, 1])
-  func loansCanRunOut(count: Int) throws {
-    let loopback = World.Loopback(ranks: 2, settings: .init(timeout: 0.3), endsTogether: false)
+  @Test(arguments: [(SharedSegment.slots + 1, 2.0), (1, 20.0)])
+  func loansCanRunOut(count: Int, timeout: Double) throws {
+    let loopback = World.Loopback(ranks: 2, settings: .init(timeout: timeout), endsTogether: false)
     let results = World.attempt(loopback) { world in
       let all = world.communicator
       for _ in 0..<count { _ = try all.lend([], to: [1 - all.rank]) }
     }
-    for result in results {
+    for (rank, result) in results.enumerated() {
       let error = "\(try #require(throws: CommunicationError.self) { try result.get() })"
-      #expect(error.contains(count == 1 ? "at the end 1 loans are out" : "64 loans are out to"), "\(error)")
+      let words =
+        count == 1
+        ? "at the end loans are out to rank \(1 - rank)"
+        : "all \(SharedSegment.slots) loans of a rank are out to rank \(1 - rank)"
+      #expect(error.contains(words), "\(error)")
       #expect(error.contains("communication.shared_memory: false"), "\(error)")
     }
   }
 
-  /// A limit of the process is a reason, not a signal.
-  @Test func limitsAreReasons() throws {
-    let fault = try #require(throws: SharedSegment.Fault.self) { try SharedSegment(.max, ranks: 2) }
-    #expect(fault.reason.contains("GB"), "\(fault.reason)")
+  /// Limits of a process are reasons, not signals.
+  @Test func limitsAreReasons() {
+    func reason(_ files: rlim_t, _ addresses: rlim_t) -> String? {
+      SharedSegment.fault(5 << 30, fileLimit: files, addressLimit: addresses)?.reason
+    }
+    #expect(reason(.max, .max) == nil && reason(5 << 30, .max) == nil)
+    #expect(reason(5 << 30 - 1, .max) == "files of 5 GB are not allowed (ulimit -f)")
+    #expect(reason(.max, 1 << 45) == "the address space is limited (ulimit -v)")
+  }
+
+  @Test func whatCannotBeMadeIsAReason() throws {
+    #expect(throws: SharedSegment.Fault.self) { try SharedSegment(.max / 4096 * 4096, ranks: 2) }
   }
 }

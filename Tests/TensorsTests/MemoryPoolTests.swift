@@ -125,7 +125,7 @@ struct MemoryPoolTests {
         return memory.baseAddress! + used
       }, countingWith: device.pool)
     do {
-      let tensors = device.lending { [1, 0, 1000, 70_000, 20 << 20].map { Tensor([$0], on: device) } }
+      let tensors = device.lending { [1, 0, 1000, 70_000, 9 << 20].map { Tensor([$0], on: device) } }
       #expect(tensors.allSatisfy(lies))
       for (i, tensor) in tensors.enumerated() { tensor.floats.update(repeating: Float(i)) }
       for (i, tensor) in tensors.enumerated() { #expect(tensor.floats.allSatisfy { $0 == Float(i) }) }

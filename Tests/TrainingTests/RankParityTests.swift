@@ -48,9 +48,9 @@ struct RankParityTests {
     }
   }
 
-  /// Sums of other order are rounded otherwise, by 2⁻⁹ in bfloat16 and 2⁻⁴ in E4M3, and that through three layers: one
-  /// rank is off from float32 by as much. Each token has all experts, so that no near tie between two of them is decided
-  /// differently.
+  /// Sums of other order are rounded otherwise, by 2⁻⁹ in bfloat16 and 2⁻⁴ in E4M3, and that through three layers:
+  /// one rank is off from float32 by as much. Each token has all experts, so that no near tie between two of them is
+  /// decided differently.
   @Test(arguments: ["bfloat16", "fp8"], [(2, 1, 1), (2, 2, 1), (4, 2, 1), (4, 4, 1), (4, 4, 2)])
   func rounded(mode: String, layout: (data: Int, expert: Int, nodes: Int)) throws {
     let report = try RankRuns.report(
@@ -59,14 +59,15 @@ struct RankParityTests {
         "parallel={data: \(layout.data), expert: \(layout.expert)}", "precision={mode: \(mode)}",
         "model.num_experts_per_tok=8", "model.n_group=1", "model.topk_group=1",
       ], steps: 1)
+    // What `hadal verify` allows.
     #expect(try #require(report.worst[.loss]).relative <= 0.005)
     for kind in [Verification.Kind.gradient, .parameter] {
       let (overall, rounding) = try (#require(report.overall[kind]), #require(report.rounding[kind]))
       let worst = try #require(report.worst[kind])
       #expect(overall <= rounding, "\(kind): \(worst)")
     }
-    // Two independent roundings are √2 times as far from each other as either is from what they round, and in a tensor of
-    // few elements somewhat more.
+    // Two independent roundings are √2 times as far from each other as either is from what they round, and in a
+    // tensor of few elements somewhat more.
     let worst = try #require(report.worstBesideRounding(.gradient))
     #expect(worst.relative <= 2, "\(worst)")
   }

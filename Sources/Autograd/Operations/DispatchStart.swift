@@ -29,11 +29,15 @@ package enum DispatchStart: Operation {
   package static func variables(_ inputs: Inputs) -> [Variable] { [inputs.x, inputs.weights] }
 
   package static func forward(_ inputs: Inputs, recording: Bool) -> (output: Tensor, saved: Void) {
+    let device = inputs.weights.value.device
     let rows: Operand =
-      inputs.codes.map { .codes(inputs.x.codes($0, statistics: inputs.statistics)) }
-      ?? .numbers(inputs.x.value)
+      inputs.codes.map { codes in
+        device.lending(if: inputs.route.isReadInPlace) {
+          .codes(inputs.x.codes(codes, statistics: inputs.statistics))
+        }
+      } ?? .numbers(inputs.x.value)
     inputs.route.startScatter(rows, weights: inputs.weights.value)
-    return (.underWay(on: inputs.weights.value.device), ())
+    return (.underWay(on: device), ())
   }
 
   package static func inputGradient(
