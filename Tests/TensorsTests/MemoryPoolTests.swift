@@ -109,6 +109,26 @@ struct MemoryPoolTests {
     #expect(device.pool.liveBytes == 0)
   }
 
+  /// Sizes that differ by less than a quarter share blocks, and a block goes back as what it is.
+  @Test func nearbySizesShareBlocks() {
+    func addresses(_ counts: [Int]) -> [UnsafeMutableRawPointer] {
+      counts.map { Tensor([$0], on: device) }.map(\.pointer)
+    }
+    let made = Set(addresses([1_000_000, 1_100_000, 1_200_000]))
+    #expect(made.count == 3 && device.pool.systemAllocations == 3)
+    for counts in [
+      [1_000_000, 1_010_000, 1_020_000], [1_199_000, 1_050_000, 990_000], [1_200_000, 1_100_000],
+    ] {
+      #expect(made.isSuperset(of: addresses(counts)), "\(counts)")
+      #expect(Set(addresses(counts)).count == counts.count, "a block was handed out twice")
+    }
+    #expect(device.pool.systemAllocations == 3 && device.pool.liveBytes == 0)
+    // Too small by more: blocks of their own.
+    #expect(Set(addresses([780_000])).isDisjoint(with: made))
+    #expect(Set(addresses([50_000])).isDisjoint(with: made))
+    #expect(device.pool.systemAllocations == 5)
+  }
+
   /// Memory of somebody else: blocks of any size come from it, are used again, and count with those of the device.
   @Test func whatIsLentLiesElsewhere() {
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 200 << 20, alignment: MemoryPool.page)
