@@ -59,13 +59,14 @@ if [ "${1:-}" = @rank ]; then
   mine=("${cores[@]:number * ${#cores[@]} / ranks:${#cores[@]} / ranks}")
   [ ${#mine[@]} -gt 0 ] || mine=("${cores[number % ${#cores[@]}]}")
   if [ "$HADAL_CLUSTER_SHARE" != none ]; then
-    group=$HADAL_CLUSTER_GROUP/rank$number
+    # A millisecond at a time: after a wait, a rank would run at full speed for as long as it has left of a longer one.
+    group=$HADAL_CLUSTER_GROUP/rank$number quota=1000 period=$((100000 / HADAL_CLUSTER_SHARE))
     mkdir -p "$group"
     if [ -e "$group/cpu.max" ]; then
-      echo "$((HADAL_CLUSTER_SHARE * 100)) 10000" >"$group/cpu.max"
+      echo "$quota $period" >"$group/cpu.max"
     else
-      echo 10000 >"$group/cpu.cfs_period_us"
-      echo $((HADAL_CLUSTER_SHARE * 100)) >"$group/cpu.cfs_quota_us"
+      echo $period >"$group/cpu.cfs_period_us"
+      echo $quota >"$group/cpu.cfs_quota_us"
     fi
     echo $$ >"$group/cgroup.procs"
   fi

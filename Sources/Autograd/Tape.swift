@@ -49,7 +49,15 @@ package final class Tape {
   }
 
   /// The same, but the weight gradients are left to the caller, oldest first.
-  package func inputGradients(from roots: [(Variable, Tensor)]) -> [WeightWork] {
+  ///
+  /// - Parameter queue: takes them instead, and runs none of them before there is nothing else to compute.
+  package func inputGradients(
+    from roots: [(Variable, Tensor)], offering queue: WeightQueue? = nil
+  ) -> [WeightWork] {
+    if let queue {
+      backward(from: roots, owe: { queue.add($0) }, isOwing: { !queue.isEmpty })
+      return []
+    }
     var owed: [WeightWork] = []
     backward(from: roots, owe: { owed.append($0) }, isOwing: { !owed.isEmpty })
     return owed

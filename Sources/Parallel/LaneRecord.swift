@@ -5,18 +5,27 @@ package struct LaneRecord: Sendable {
   /// One action.
   package struct Event: Sendable {
     package let action: Action
+    /// The forward after it in the lane, where they ran as two strands.
+    let beside: Action?
     /// While its messages were awaited; it begins at the end of this.
     package let waited: Range<ContinuousClock.Instant>
     package let end: ContinuousClock.Instant
     /// Seconds of it in which nothing was computed, as it waited for messages of its own.
     package let exposed: Double
+    /// Of these, seconds in which it waited for what its second strand begins with.
+    let awaited: Double
     /// When its weight gradients were computed that it left for later, as far as that was after its end.
     package fileprivate(set) var weights: [Range<ContinuousClock.Instant>] = []
+
+    /// As in a lane: `F1.0`, and two forwards `F1.0&F0.1`.
+    package var name: String { beside.map { "\(action)&\($0)" } ?? "\(action)" }
 
     /// Seconds in which it computed.
     var busy: Double { seconds + secondsOfWeights - exposed }
     /// Seconds that it took, without what it left for later.
-    var seconds: Double { (end - waited.upperBound) / .seconds(1) }
+    private var seconds: Double { (end - waited.upperBound) / .seconds(1) }
+    /// The same without waits for other places of the pipeline.
+    var cost: Double { seconds - awaited }
     var secondsOfWeights: Double {
       weights.reduce(0) { $0 + ($1.upperBound - $1.lowerBound) / .seconds(1) }
     }
@@ -28,11 +37,7 @@ package struct LaneRecord: Sendable {
 
   init(begin: ContinuousClock.Instant) { (self.begin, end) = (begin, begin) }
 
-  mutating func add(
-    _ action: Action, waited: Range<ContinuousClock.Instant>, end: ContinuousClock.Instant, exposed: Double
-  ) {
-    events.append(Event(action: action, waited: waited, end: end, exposed: exposed))
-  }
+  mutating func add(_ event: Event) { events.append(event) }
 
   /// Weight gradients of the last action.
   mutating func addWeights(_ spans: [Range<ContinuousClock.Instant>]) {

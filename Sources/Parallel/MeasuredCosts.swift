@@ -22,11 +22,17 @@ package struct MeasuredCosts: Sendable {
         case .overlapped(let ahead, _): (.overlapped, ahead)
         }
       let stage = placement.stage(at: Place(rank: rank, slot: cell.slot))
+      // Two forwards at once: to a simulation, one after the other, of the same length.
+      if let other = event.beside?.forwardCell {
+        add(event.cost / 2, .forward, stage)
+        add(event.cost / 2, .forward, placement.stage(at: Place(rank: rank, slot: other.slot)))
+        continue
+      }
       if kind == .backward, !event.weights.isEmpty {
-        add(event.seconds, .inputGradient, stage)
+        add(event.cost, .inputGradient, stage)
         add(event.secondsOfWeights, .weightGradient, stage)
       } else {
-        add(event.seconds + event.secondsOfWeights, kind, stage)
+        add(event.cost + event.secondsOfWeights, kind, stage)
       }
     }
   }

@@ -76,7 +76,7 @@ package final class ModelStages: StageWork {
     return output
   }
 
-  package func backward(_ cell: Cell, _ gradient: Tensor?, deferring: Bool) -> Tensor? {
+  package func backward(_ cell: Cell, _ gradient: Tensor?, _ time: WeightTime) -> Tensor? {
     guard var entry = live[cell] else { preconditionFailure("backward of \(cell) before its forward") }
     let roots = entry.roots.map { root, own in
       guard let gradient = own ?? gradient else { preconditionFailure("\(cell): no gradient has arrived") }
@@ -84,14 +84,14 @@ package final class ModelStages: StageWork {
     }
     entry.roots = []
     let tape = entry.context.tape
-    if deferring {
-      entry.owed = tape.inputGradients(from: roots)
-    } else {
-      tape.backward(from: roots, leavingTo: weights)
+    switch time {
+    case .whileWaiting: tape.backward(from: roots, leavingTo: weights)
+    case .whileWaitingOrLater, .later:
+      entry.owed = tape.inputGradients(from: roots, offering: time == .later ? nil : weights)
     }
     let result = entry.input?.gradient
     precondition((result == nil) == (entry.input == nil), "\(cell): no gradient of its input")
-    live[cell] = deferring ? entry : nil
+    live[cell] = time == .whileWaiting ? nil : entry
     return result
   }
 
@@ -99,6 +99,7 @@ package final class ModelStages: StageWork {
     guard let entry = live.removeValue(forKey: cell) else {
       preconditionFailure("weight gradients of \(cell) before its input gradient")
     }
+    weights?.runAll()
     for work in entry.owed { work.run() }
   }
 }

@@ -17,6 +17,8 @@ package final class PipelineExecutor {
   /// Messages on their way here, or here: of another rank with a request.
   private var arriving: [Pipeline.Message: (tensor: Tensor, request: Request?)] = [:]
   private var leaving: [Request] = []
+  /// Seconds in which the action that runs has waited for what its second strand begins with.
+  private var awaited = 0.0
   private var posted = 0
   private let origins: [Pipeline.Message: Int]
 
@@ -40,23 +42,29 @@ package final class PipelineExecutor {
   package func run() -> LaneRecord {
     let lane = schedule.lanes[rank]
     var record = LaneRecord(begin: .now)
-    for (index, action) in lane.enumerated() {
+    var index = 0
+    while index < lane.count {
+      let action = lane[index]
+      let beside = forwardBeside(index, of: lane)
       pipeline.isDoing("action \(index + 1) of \(lane.count) of \(schedule.name), \(action)")
       postReceives(of: lane, through: index + Self.ahead)
       let before = ContinuousClock.now
-      let messages = placement.messages(receivedBy: action, on: rank)
       // What is computed within an action is in its time.
-      let weights = waiter.fillings {
-        for message in messages { arrive(message) }
-        // Before activations of another micro-batch are added to theirs.
-        waiter.finishWeights()
-      }
-      record.addWeights(weights)
+      let own = index > 0 && Self.weightsFollow(index - 1, of: lane)
+      record.addWeights(waiter.fillings { prepare(action, beside: beside, weightsAreOwn: own) })
       let start = ContinuousClock.now
       let exposed = pipeline.counters.exposedSeconds
-      perform(action)
+      awaited = 0
+      if let beside {
+        forward(action, beside: beside)
+      } else {
+        perform(action, weightsFollow: Self.weightsFollow(index, of: lane))
+      }
       record.add(
-        action, waited: before..<start, end: .now, exposed: pipeline.counters.exposedSeconds - exposed)
+        .init(
+          action: action, beside: beside.map(Action.forward), waited: before..<start, end: .now,
+          exposed: pipeline.counters.exposedSeconds - exposed, awaited: awaited))
+      index += beside == nil ? 1 : 2
     }
     let weights = waiter.fillings {
       waiter.finish(leaving, of: pipeline)
@@ -68,20 +76,70 @@ package final class PipelineExecutor {
     return record
   }
 
-  private func perform(_ action: Action) {
+  /// The forward that is next in a lane, if it begins a route while the one before it waits for another rank: its
+  /// computation then hides that wait, and each of them the messages of the other.
+  private func forwardBeside(_ index: Int, of lane: [Action]) -> Cell? {
+    guard strands != nil, index + 1 < lane.count, case .forward = lane[index],
+      case .forward(let next) = lane[index + 1],
+      placement.messages(receivedBy: lane[index], on: rank).contains(where: { !$0.isLocal }),
+      placement.messages(receivedBy: lane[index + 1], on: rank).isEmpty
+    else { return nil }
+    return next
+  }
+
+  /// Whether the next action computes the weight gradients of this one, so that no other's come between.
+  private static func weightsFollow(_ index: Int, of lane: [Action]) -> Bool {
+    guard case .inputGradient(let cell) = lane[index], index + 1 < lane.count else { return false }
+    return lane[index + 1] == .weightGradient(cell)
+  }
+
+  /// Waits for what an action begins with, and computes the weight gradients that were left, before activations of
+  /// another micro-batch are added to what they need.
+  /// - Parameter weightsAreOwn: whether what was left is what this action is to compute.
+  private func prepare(_ action: Action, beside: Cell?, weightsAreOwn: Bool) {
+    switch action {
+    // What the backward part waits for comes while the forward part computes, and what was left hides its first rows.
+    case .overlapped(let ahead, _) where strands != nil: return awaitMessages(of: .forward(ahead))
+    case .weightGradient where weightsAreOwn: return
+    default: break
+    }
+    if beside == nil { awaitMessages(of: action) }
+    waiter.finishWeights()
+  }
+
+  private func perform(_ action: Action, weightsFollow: Bool) {
     switch action {
     case .forward(let cell): forward(cell)
-    case .backward(let cell): backward(cell, deferring: false)
-    case .inputGradient(let cell): backward(cell, deferring: true)
+    case .backward(let cell): backward(cell, .whileWaiting)
+    case .inputGradient(let cell): backward(cell, weightsFollow ? .whileWaitingOrLater : .later)
     case .weightGradient(let cell): stage.weightGradient(cell)
     case .overlapped(let ahead, let back):
-      if let strands {
-        strands.run({ forward(ahead) }, beside: { backward(back, deferring: false) })
-      } else {
+      guard let strands else {
         forward(ahead)
-        backward(back, deferring: false)
+        return backward(back, .whileWaiting)
       }
+      strands.run(
+        { forward(ahead) },
+        beside: {
+          awaitMessages(ofSecond: .backward(back))
+          waiter.finishWeights()
+          backward(back, .whileWaiting)
+        })
     }
+  }
+
+  /// Two forwards as two strands. The later one begins, as it waits for nothing; in the schedule, which is verified, the
+  /// message that the other waits for comes without it.
+  private func forward(_ action: Action, beside next: Cell) {
+    guard let strands, case .forward(let cell) = action else {
+      preconditionFailure("\(action) beside F\(next)")
+    }
+    strands.run(
+      { forward(next) },
+      beside: {
+        awaitMessages(ofSecond: action)
+        forward(cell)
+      })
   }
 
   private func forward(_ cell: Cell) {
@@ -90,10 +148,10 @@ package final class PipelineExecutor {
     send(output, as: placement.messages(sentBy: action, on: rank).first)
   }
 
-  private func backward(_ cell: Cell, deferring: Bool) {
+  private func backward(_ cell: Cell, _ weights: WeightTime) {
     let action = Action.inputGradient(cell)
     let gradient = take(placement.messages(receivedBy: action, on: rank).first)
-    let result = stage.backward(cell, gradient, deferring: deferring)
+    let result = stage.backward(cell, gradient, weights)
     send(result, as: placement.messages(sentBy: action, on: rank).first)
   }
 
@@ -110,6 +168,17 @@ package final class PipelineExecutor {
       }
       posted += 1
     }
+  }
+
+  /// The same in the second strand of an action.
+  private func awaitMessages(ofSecond action: Action) {
+    let exposed = pipeline.counters.exposedSeconds
+    awaitMessages(of: action)
+    awaited = pipeline.counters.exposedSeconds - exposed
+  }
+
+  private func awaitMessages(of action: Action) {
+    for message in placement.messages(receivedBy: action, on: rank) { arrive(message) }
   }
 
   /// Waits until a message is here.

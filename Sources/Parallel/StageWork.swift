@@ -12,10 +12,20 @@ package protocol StageWork: AnyObject {
 
   /// - Parameters:
   ///   - gradient: of what `forward` returned; nil where the route ends.
-  ///   - deferring: whether ``weightGradient(_:)`` comes later.
+  ///   - weights: when the weight gradients are computed.
   /// - Returns: the gradient of the input; nil where the route begins.
-  func backward(_ cell: Cell, _ gradient: Tensor?, deferring: Bool) -> Tensor?
+  func backward(_ cell: Cell, _ gradient: Tensor?, _ weights: WeightTime) -> Tensor?
 
   /// What `backward` has put off.
   func weightGradient(_ cell: Cell)
+}
+
+/// When the weight gradients of a backward pass are computed.
+package enum WeightTime: Sendable {
+  /// While the rank waits; those left at the end before the next action, or in its backward part.
+  case whileWaiting
+  /// While the rank waits; those left in ``StageWork/weightGradient(_:)``, the next action.
+  case whileWaitingOrLater
+  /// In ``StageWork/weightGradient(_:)``.
+  case later
 }

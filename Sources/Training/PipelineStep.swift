@@ -35,8 +35,8 @@ extension StepRunner {
     ranks.shards.reduceAll()
     var sums = gather(stages, schedule, empty, ranks)
     sums.timeline = record.events.flatMap { event in
-      [.init("\(event.action)", event.waited.upperBound, event.end)]
-        + event.weights.map { .init("W of \(event.action)", $0.lowerBound, $0.upperBound) }
+      [.init(event.name, event.waited.upperBound, event.end)]
+        + event.weights.map { .init("W of \(event.name)", $0.lowerBound, $0.upperBound) }
     }
     sums.pipeline = times(record, schedule, peakLive: stages.peakLive, ranks)
     return sums

@@ -45,7 +45,8 @@ extension WholeRuns {
       for rank in 0..<4 {
         let own = spans.filter { $0.pid == rank }
         for step in [2, 3] {
-          // Four micro-batches of each data rank, two from each end: the order of the oracle for 2 x 4.
+          // Four micro-batches of each data rank, two from each end: the order of the oracle for 2 x 4. Two forwards,
+          // of which one waits for the other rank, are two strands.
           let names = own.filter { $0.tid == 0 && $0.args["step"]?.number == step }.map(\.name)
           // Weight gradients that a backward pass left for its waits follow it; how many times is up to chance.
           for (before, name) in zip(names, names.dropFirst()) where name.hasPrefix("W of ") {
@@ -56,7 +57,7 @@ extension WholeRuns {
           let (a, b) = slots
           #expect(
             computed == [
-              "F\(a).0", "F\(b).0", "F\(a).1", "B\(b).0", "F\(b).1&B\(a).0", "B\(b).1", "I\(a).1", "W\(a).1",
+              "F\(a).0", "F\(b).0&F\(a).1", "B\(b).0", "F\(b).1&B\(a).0", "B\(b).1", "I\(a).1", "W\(a).1",
               "update",
             ])
         }
