@@ -38,11 +38,12 @@ extension Trainer {
   /// skipped decides nothing: what is not finite has a policy of its own.
   func watched(_ monitor: Float8Monitor, isSkipped: Bool) -> Float8Metrics {
     let section = configuration.precision.fp8
-    var record = Float8Metrics(step: state.step, monitor, of: model)
+    let seen = Float8Metrics(step: state.step, monitor, of: model)
+    var record = ranks?.ofPipeline(seen) ?? seen
     guard section.fallBack != .off, !isSkipped else { return record }
     let limits = Float8Limits(flushed: section.flushedLimit, shadow: section.shadowLimit)
     // What any rank has seen is true for all: they compute with each other's experts, and hold each other's copies.
-    let own = limits.passed(by: record)
+    let own = limits.passed(by: seen)
     record.passed = ranks?.union(own) ?? own
     let layers = Set(record.passed.map(\.layer))
     guard section.fallBack == .fallBack, !layers.isEmpty else { return record }

@@ -98,6 +98,12 @@ package struct TrainingRanks {
       })
   }
 
+  /// The health of FP8 in the layers of all ranks of a pipeline.
+  func ofPipeline(_ own: Float8Metrics) -> Float8Metrics {
+    guard pipeline != nil else { return own }
+    return Float8Metrics(step: own.step, texts: texts(own.text, of: grid.pipelineRanks))
+  }
+
   /// What passed a limit on any rank, in the order of the ranks; each says which one that was.
   func union(_ own: [Float8Metrics.Passed]) -> [Float8Metrics.Passed] {
     texts(own.map(\.line).joined(separator: "\n")).enumerated().flatMap { rank, text in
@@ -111,9 +117,11 @@ package struct TrainingRanks {
   }
 
   /// What each rank says.
-  func texts(_ own: String) -> [String] {
-    let texts = waiter.endingJob(grid.world) { () throws(CommunicationError) in
-      try grid.world.allGather(Array(own.utf8))
+  func texts(_ own: String) -> [String] { texts(own, of: grid.world) }
+
+  private func texts(_ own: String, of group: Communicator) -> [String] {
+    let texts = waiter.endingJob(group) { () throws(CommunicationError) in
+      try group.allGather(Array(own.utf8))
     }
     return texts.map { String(decoding: $0, as: UTF8.self) }
   }

@@ -29,13 +29,28 @@ struct RankParityTests {
   /// Whether the passes of two micro-batches alternate changes no bit of a run.
   @Test(arguments: [(2, 2, 1), (4, 2, 1), (4, 4, 1), (4, 4, 2)], ["float32", "fp8"])
   func overlapChangesNoBits(layout: (data: Int, expert: Int, nodes: Int), mode: String) throws {
+    try expectNoBitOfOverlap(
+      "data: \(layout.data), expert: \(layout.expert)", mode, ranks: layout.data, nodes: layout.nodes)
+  }
+
+  /// Nor does it in a pipeline, where weight gradients of one micro-batch wait for those of another.
+  @Test(
+    arguments: [
+      "schedule: dualpipe", "schedule: dualpipev", "schedule: zb1p",
+      "schedule: interleaved, virtual_stages: 2",
+      "schedule: dualpipe, exchange_rows: 40",
+    ], ["float32", "fp8"])
+  func overlapChangesNoBitsOfAPipeline(schedule: String, mode: String) throws {
+    try expectNoBitOfOverlap("pipeline: 2, data: 2, expert: 2, \(schedule)", mode, ranks: 4)
+  }
+
+  private func expectNoBitOfOverlap(_ layout: String, _ mode: String, ranks: Int, nodes: Int = 1) throws {
     let runs = try [true, false].map { overlaps in
       let configuration = try RankRuns.configuration([
-        "parallel={data: \(layout.data), expert: \(layout.expert), overlap: \(overlaps)}",
-        "precision={mode: \(mode)}",
+        "parallel={\(layout), overlap: \(overlaps)}", "precision={mode: \(mode)}",
       ])
-      let nodes = RankRuns.nodes(layout.nodes, of: layout.data)
-      return try World.loopback(ranks: layout.data, nodes: nodes) { world in
+      let nodes = RankRuns.nodes(nodes, of: ranks)
+      return try World.loopback(ranks: ranks, nodes: nodes) { world in
         let trainer = try Trainer(configuration, resume: .apart, world: world.communicator)
         let losses = try (0..<3).map { _ in try trainer.step().losses.total }
         let weights = trainer.optimizer.weights.flatMap { Array($0.tensor.floats) }
@@ -121,6 +136,36 @@ struct RankParityTests {
       #expect(record.passed == [passed])
       #expect(record.warning?.contains("\(matrix) gradient rows on rank 1 is at") == true)
       #expect(layers == (fallBack == "warn" ? [] : [layer]) && record.fallenBack == layers.sorted())
+    }
+  }
+
+  /// The record of a pipeline has the layers of all its ranks, and of what several hold the counts of all.
+  @Test(arguments: ["1f1b", "dualpipe"])
+  func healthOfAPipeline(schedule: String) throws {
+    let configuration = try RankRuns.configuration([
+      "parallel={pipeline: 2, schedule: \(schedule)}", "precision={mode: fp8, fp8: {health_every: 1}}",
+    ])
+    let outcomes = try World.loopback(ranks: 2) { world in
+      let trainer = try Trainer(configuration, resume: .apart, world: world.communicator)
+      let (monitor, device) = (Float8Monitor(), try Device(threads: 1))
+      let number = Float(world.communicator.rank + 1)
+      for matrix in trainer.model.float8Layers.flatMap(\.matrices) {
+        _ = quantizeRows(
+          Tensor([1, 128], [Float](repeating: number, count: 128), on: device), ScaleSettings(),
+          statistics: monitor.statistics(matrix, .gradient, .rows))
+      }
+      let own = trainer.model.float8Layers.flatMap { layer in layer.matrices.map { (layer.number, $0.name) } }
+      return (own.map(\.1), own.map(\.0), trainer.watched(monitor, isSkipped: false))
+    }
+    let (first, second) = (outcomes[0], outcomes[1])
+    let whole = try Trainer(RankRuns.configuration(["precision.mode=fp8"]), resume: .apart).model
+    #expect(first.2 == second.2 && Set(first.1 + second.1) == Set(whole.float8Layers.map(\.number)))
+    #expect(Set(first.2.operands.map(\.matrix)) == Set(first.0 + second.0))
+    #expect(first.2.operands.map(\.layer) == first.2.operands.map(\.layer).sorted())
+    for operand in first.2.operands {
+      let holders = [first.0, second.0].filter { $0.contains(operand.matrix) }.count
+      #expect(operand.elements == 128 * holders && holders == (schedule == "dualpipe" ? 2 : 1))
+      #expect(operand.amax == (second.0.contains(operand.matrix) ? 2 : 1))
     }
   }
 

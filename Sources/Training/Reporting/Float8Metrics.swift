@@ -17,7 +17,7 @@ package struct Float8Metrics: MetricsRecord, Hashable {
   package var fallenBack: [Int] = []
 
   /// One operand of a matrix' products, over all micro-batches.
-  package struct Operand: Hashable, Sendable {
+  package struct Operand: Hashable, Codable, Sendable {
     package var layer: Int
     package var matrix: String
     /// `activation`, `weight` or `gradient`.
@@ -33,7 +33,7 @@ package struct Float8Metrics: MetricsRecord, Hashable {
     package var scales: ClosedRange<Float>?
   }
 
-  package struct Shadow: Hashable, Sendable {
+  package struct Shadow: Hashable, Codable, Sendable {
     package var layer: Int
     package var matrix: String
     package var gemm: String

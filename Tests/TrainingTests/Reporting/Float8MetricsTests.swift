@@ -38,6 +38,29 @@ struct Float8MetricsTests {
         """)
   }
 
+  /// Layers in their order, counts added up, extremes of all, and the error that is worst.
+  @Test func recordsOfSeveralRanks() {
+    var (other, last) = (Self.sample, Self.sample)
+    other.operands.removeFirst()
+    other.operands[0].layer = 2
+    (other.operands[0].matrix, other.operands[0].scales) = ("d", nil)
+    (other.operands[1].elements, other.operands[1].amax, other.operands[1].scales) = (24, 3, 0.125...1)
+    (other.operands[1].flushed, other.operands[1].nonFinite) = (0.25, 0)
+    other.shadow?.error = nil
+    last.operands = [Self.operand("a", role: "activation", tiles: "rows", flushed: 1, scales: 1...4)]
+    last.shadow?.error = .nan
+    let all = Float8Metrics(step: 7, texts: [Self.sample, other, last].map(\.text))
+    #expect(all.operands.map(\.matrix) == ["d", "a", "b", "b"])
+    #expect(all.operands.map(\.elements) == [8, 16, 8, 24])
+    #expect(all.operands.map(\.flushed) == [0.5, 0.625, 0.5, 0.25])
+    #expect(all.operands.map(\.nonFinite) == [0.125, 0.125, 0.125, 0])
+    #expect(all.operands.map(\.scales) == [nil, 0.5...4, 0.25...1, 0.125...1])
+    #expect(all.operands.map(\.amax) == [1.5, 1.5, 1.5, 3])
+    #expect(all.shadow?.error?.isNaN == true)
+    #expect(Float8Metrics(step: 7, texts: [other, Self.sample].map(\.text)).shadow?.error == 0.75)
+    #expect(Float8Metrics(step: 7, texts: [Self.sample.text]) == Self.sample)
+  }
+
   /// Extremes, not a tag for every operand.
   @Test func tagsOfARecord() {
     let measures = ["amax", "saturated", "flushed", "non_finite", "least_scale", "greatest_scale"]
