@@ -59,7 +59,8 @@ if [ "${1:-}" = @rank ]; then
   mine=("${cores[@]:number * ${#cores[@]} / ranks:${#cores[@]} / ranks}")
   [ ${#mine[@]} -gt 0 ] || mine=("${cores[number % ${#cores[@]}]}")
   if [ "$HADAL_CLUSTER_SHARE" != none ]; then
-    # A millisecond at a time: after a wait, a rank would run at full speed for as long as it has left of a longer one.
+    # A quota as short as Linux allows: with what it has left of a longer one, a rank that has waited would compute at
+    # full speed. Time is charged at ticks, so a turn may be longer; the next ones pay it back.
     group=$HADAL_CLUSTER_GROUP/rank$number quota=1000 period=$((100000 / HADAL_CLUSTER_SHARE))
     mkdir -p "$group"
     if [ -e "$group/cpu.max" ]; then

@@ -48,11 +48,12 @@ package final class Tape {
       messageWasSent: { queue.messageWasSent() })
   }
 
-  /// The same, but the weight gradients are left to the caller, oldest first.
+  /// The same without the weight gradients.
   ///
-  /// - Parameter queue: takes them instead, and runs none of them before there is nothing else to compute.
+  /// - Parameter queue: takes these, and runs none before there is nothing else to compute, however many wait.
+  /// - Returns: the weight gradients, oldest first; none where the queue has them.
   package func inputGradients(
-    from roots: [(Variable, Tensor)], offering queue: WeightQueue? = nil
+    from roots: [(Variable, Tensor)], leavingTo queue: WeightQueue? = nil
   ) -> [WeightWork] {
     if let queue {
       backward(from: roots, owe: { queue.add($0) }, isOwing: { !queue.isEmpty })

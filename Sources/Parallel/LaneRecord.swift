@@ -7,14 +7,14 @@ package struct LaneRecord: Sendable {
     package let action: Action
     /// The forward after it in the lane, where they ran as two strands.
     let beside: Action?
-    /// While its messages were awaited; it begins at the end of this.
+    /// While what it begins with was awaited, not its second strand; it begins at the end of this.
     package let waited: Range<ContinuousClock.Instant>
     package let end: ContinuousClock.Instant
     /// Seconds of it in which nothing was computed, as it waited for messages of its own.
     package let exposed: Double
     /// Of these, seconds in which it waited for what its second strand begins with.
     let awaited: Double
-    /// When its weight gradients were computed that it left for later, as far as that was after its end.
+    /// When its weight gradients were computed that it left for later, as far as that was between it and the next action.
     package fileprivate(set) var weights: [Range<ContinuousClock.Instant>] = []
 
     /// As in a lane: `F1.0`, and two forwards `F1.0&F0.1`.

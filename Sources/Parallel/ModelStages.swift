@@ -25,7 +25,7 @@ package final class ModelStages: StageWork {
   private let stages: [StageContents]
   private let objective: Objective
   private let start: Start
-  /// Where whole backward passes leave their weight gradients; nil: they compute them.
+  /// Where backward passes leave the weight gradients that may be computed while the rank waits; nil: nowhere.
   private let weights: WeightQueue?
   /// `[tokens, width]`
   private let shape: [Int]
@@ -54,6 +54,8 @@ package final class ModelStages: StageWork {
 
   package func forward(_ cell: Cell, _ input: Tensor?) -> Tensor? {
     let (stage, (batch, context)) = (stages[cell.slot], start(cell))
+    // Without rows that travel nothing bounds how long what is left of another micro-batch stays beside this one's.
+    if !hasExperts(stage) { weights?.runAll() }
     let variable = input.map { Variable($0) }
     var entry = Live(context: context, input: variable, roots: [])
     var output: Tensor?
@@ -76,6 +78,11 @@ package final class ModelStages: StageWork {
     return output
   }
 
+  private func hasExperts(_ stage: StageContents) -> Bool {
+    let first = model.configuration.numHiddenLayers
+    return model.expertLayerNumbers.contains { stage.layers.contains($0) || (stage.hasHead && $0 >= first) }
+  }
+
   package func backward(_ cell: Cell, _ gradient: Tensor?, _ time: WeightTime) -> Tensor? {
     guard var entry = live[cell] else { preconditionFailure("backward of \(cell) before its forward") }
     let roots = entry.roots.map { root, own in
@@ -87,7 +94,7 @@ package final class ModelStages: StageWork {
     switch time {
     case .whileWaiting: tape.backward(from: roots, leavingTo: weights)
     case .whileWaitingOrLater, .later:
-      entry.owed = tape.inputGradients(from: roots, offering: time == .later ? nil : weights)
+      entry.owed = tape.inputGradients(from: roots, leavingTo: time == .later ? nil : weights)
     }
     let result = entry.input?.gradient
     precondition((result == nil) == (entry.input == nil), "\(cell): no gradient of its input")

@@ -5,7 +5,8 @@ internal import Tensors
 /// Runs one rank's lane of any schedule: it knows actions, places and messages, and no schedule by its name.
 ///
 /// Receives are posted ahead and matched by name, sends are waited for at the end, so a schedule that has been verified
-/// comes to its end whatever arrives when. An overlapped pair runs as two strands where there are such.
+/// comes to its end whatever arrives when. An overlapped pair runs as two strands where there are such, and so do some
+/// forwards that follow each other.
 package final class PipelineExecutor {
   private let schedule: Schedule
   /// The ranks with the same data rank, by their place in the pipeline.
@@ -46,7 +47,8 @@ package final class PipelineExecutor {
     while index < lane.count {
       let action = lane[index]
       let beside = forwardBeside(index, of: lane)
-      pipeline.isDoing("action \(index + 1) of \(lane.count) of \(schedule.name), \(action)")
+      let other = beside.map { " beside F\($0)" } ?? ""
+      pipeline.isDoing("action \(index + 1) of \(lane.count) of \(schedule.name), \(action)\(other)")
       postReceives(of: lane, through: index + Self.ahead)
       let before = ContinuousClock.now
       // What is computed within an action is in its time.
@@ -76,8 +78,8 @@ package final class PipelineExecutor {
     return record
   }
 
-  /// The forward that is next in a lane, if it begins a route while the one before it waits for another rank: its
-  /// computation then hides that wait, and each of them the messages of the other.
+  /// The forward that is next in a lane, if it begins a route and the one before it goes on from another rank's: its
+  /// computation then hides the wait for that, and each of them the messages of the other.
   private func forwardBeside(_ index: Int, of lane: [Action]) -> Cell? {
     guard strands != nil, index + 1 < lane.count, case .forward = lane[index],
       case .forward(let next) = lane[index + 1],
@@ -148,10 +150,10 @@ package final class PipelineExecutor {
     send(output, as: placement.messages(sentBy: action, on: rank).first)
   }
 
-  private func backward(_ cell: Cell, _ weights: WeightTime) {
+  private func backward(_ cell: Cell, _ time: WeightTime) {
     let action = Action.inputGradient(cell)
     let gradient = take(placement.messages(receivedBy: action, on: rank).first)
-    let result = stage.backward(cell, gradient, weights)
+    let result = stage.backward(cell, gradient, time)
     send(result, as: placement.messages(sentBy: action, on: rank).first)
   }
 
@@ -170,15 +172,16 @@ package final class PipelineExecutor {
     }
   }
 
-  /// The same in the second strand of an action.
+  /// Waits for what an action begins with.
+  private func awaitMessages(of action: Action) {
+    for message in placement.messages(receivedBy: action, on: rank) { arrive(message) }
+  }
+
+  /// The same in the second strand, within an action.
   private func awaitMessages(ofSecond action: Action) {
     let exposed = pipeline.counters.exposedSeconds
     awaitMessages(of: action)
     awaited = pipeline.counters.exposedSeconds - exposed
-  }
-
-  private func awaitMessages(of action: Action) {
-    for message in placement.messages(receivedBy: action, on: rank) { arrive(message) }
   }
 
   /// Waits until a message is here.

@@ -12,9 +12,9 @@ package protocol StageWork: AnyObject {
 
   /// - Parameters:
   ///   - gradient: of what `forward` returned; nil where the route ends.
-  ///   - weights: when the weight gradients are computed.
+  ///   - time: when the weight gradients are computed.
   /// - Returns: the gradient of the input; nil where the route begins.
-  func backward(_ cell: Cell, _ gradient: Tensor?, _ weights: WeightTime) -> Tensor?
+  func backward(_ cell: Cell, _ gradient: Tensor?, _ time: WeightTime) -> Tensor?
 
   /// What `backward` has put off.
   func weightGradient(_ cell: Cell)
@@ -22,7 +22,8 @@ package protocol StageWork: AnyObject {
 
 /// When the weight gradients of a backward pass are computed.
 package enum WeightTime: Sendable {
-  /// While the rank waits; those left at the end before the next action, or in its backward part.
+  /// While the rank waits; those left at the end before the next action, of a pair before its backward part. At once
+  /// where nothing overlaps.
   case whileWaiting
   /// While the rank waits; those left in ``StageWork/weightGradient(_:)``, the next action.
   case whileWaitingOrLater
