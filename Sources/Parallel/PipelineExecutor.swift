@@ -100,12 +100,12 @@ package final class PipelineExecutor {
   /// - Parameter weightsAreOwn: whether what was left is what this action is to compute.
   private func prepare(_ action: Action, beside: Cell?, weightsAreOwn: Bool) {
     switch action {
-    // What the backward part waits for comes while the forward part computes, and what was left hides its first rows.
-    case .overlapped(let ahead, _) where strands != nil: return awaitMessages(of: .forward(ahead))
+    case .overlapped(let ahead, let back) where strands != nil:
+      // What the backward part waits for comes while the forward part computes, and what was left hides its first rows.
+      guard beginsRouteBack(back) else { return awaitMessages(of: .forward(ahead)) }
     case .weightGradient where weightsAreOwn: return
-    default: break
+    default: if beside == nil { awaitMessages(of: action) }
     }
-    if beside == nil { awaitMessages(of: action) }
     waiter.finishWeights()
   }
 
@@ -120,6 +120,14 @@ package final class PipelineExecutor {
         forward(ahead)
         return backward(back, .whileWaiting)
       }
+      guard !beginsRouteBack(back) else {
+        return strands.run(
+          { backward(back, .whileWaiting) },
+          beside: {
+            awaitMessages(ofSecond: .forward(ahead))
+            forward(ahead)
+          })
+      }
       strands.run(
         { forward(ahead) },
         beside: {
@@ -128,6 +136,12 @@ package final class PipelineExecutor {
           backward(back, .whileWaiting)
         })
     }
+  }
+
+  /// Whether a backward waits for no gradient: of a pair it begins then, as its first rows leave sooner than those of the
+  /// forward, and what the forward goes on from comes meanwhile.
+  private func beginsRouteBack(_ cell: Cell) -> Bool {
+    placement.messages(receivedBy: .inputGradient(cell), on: rank).isEmpty
   }
 
   /// Two forwards as two strands. The later one begins, as it waits for nothing; in the schedule, which is verified, the

@@ -141,6 +141,15 @@ struct PipelineExecutorTests {
     #expect(left < next && (left > first || left == first - 1))
   }
 
+  /// Of a pair the part begins that needs no other rank: at the end of a route the backward, else the forward.
+  @Test func whoBeginsAPair() throws {
+    let log = try run(.dualPipe(ranks: 2, microbatches: 8))[0].log
+    func place(_ line: String) throws -> Int { try #require(log.firstIndex(of: line), "\(line)") }
+    #expect(try place("F1.1") < place("B0.0 whileWaiting"))
+    #expect(try place("B1.1 whileWaiting") + 1 == place("F0.2"))
+    #expect(try place("F0.2") < place("F0.2 ends"))
+  }
+
   /// To a simulation two forwards at once are two of half the time, and no wait of a second strand is a cost.
   @Test func costsOfTwoStrands() {
     let begin = ContinuousClock.now
