@@ -8,8 +8,8 @@ package final class WeightQueue {
   private var waiting: [(work: WeightWork, message: Int)] = []
   private var messages = 0
 
-  /// Messages of a whole backward that its works wait through at most: four are two layers with experts. Older works hold memory
-  /// (the gradient of an output, and the inputs) and would hide no more.
+  /// Messages of a whole backward that its works wait through at most: four are two layers with experts. Older works
+  /// hold memory (the gradient of an output, and the inputs) and would hide no more.
   private static let depth = 4
 
   package init() {}

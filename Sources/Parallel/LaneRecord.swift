@@ -6,7 +6,7 @@ package struct LaneRecord: Sendable {
   package struct Event: Sendable {
     package let action: Action
     /// The forward after it in the lane, where they ran as two strands.
-    let beside: Action?
+    let beside: Cell?
     /// While what it begins with was awaited, not its second strand; it begins at the end of this.
     package let waited: Range<ContinuousClock.Instant>
     package let end: ContinuousClock.Instant
@@ -14,11 +14,12 @@ package struct LaneRecord: Sendable {
     package let exposed: Double
     /// Of these, seconds in which it waited for what its second strand begins with.
     let awaited: Double
-    /// When its weight gradients were computed that it left for later, as far as that was between it and the next action.
+    /// When its weight gradients were computed that it left for later, as far as that was between it and the next
+    /// action.
     package fileprivate(set) var weights: [Range<ContinuousClock.Instant>] = []
 
     /// As in a lane: `F1.0`, and two forwards `F1.0&F0.1`.
-    package var name: String { beside.map { "\(action)&\($0)" } ?? "\(action)" }
+    package var name: String { beside.map { "\(action)&F\($0)" } ?? "\(action)" }
 
     /// Seconds in which it computed.
     var busy: Double { seconds + secondsOfWeights - exposed }

@@ -23,7 +23,7 @@ package struct MeasuredCosts: Sendable {
         }
       let stage = placement.stage(at: Place(rank: rank, slot: cell.slot))
       // Two forwards at once: to a simulation, one after the other, of the same length.
-      if let other = event.beside?.forwardCell {
+      if let other = event.beside {
         add(event.cost / 2, .forward, stage)
         add(event.cost / 2, .forward, placement.stage(at: Place(rank: rank, slot: other.slot)))
         continue

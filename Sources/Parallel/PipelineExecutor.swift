@@ -57,14 +57,16 @@ package final class PipelineExecutor {
       let start = ContinuousClock.now
       let exposed = pipeline.counters.exposedSeconds
       awaited = 0
-      if let beside {
-        forward(action, beside: beside)
+      if let beside, let strands {
+        // The later one begins, as it waits for nothing; in the schedule, which is verified, the message that the other
+        // waits for comes without it.
+        run(.forward(beside), beside: action, as: strands)
       } else {
         perform(action, weightsFollow: Self.weightsFollow(index, of: lane))
       }
       record.add(
         .init(
-          action: action, beside: beside.map(Action.forward), waited: before..<start, end: .now,
+          action: action, beside: beside, waited: before..<start, end: .now,
           exposed: pipeline.counters.exposedSeconds - exposed, awaited: awaited))
       index += beside == nil ? 1 : 2
     }
@@ -120,42 +122,30 @@ package final class PipelineExecutor {
         forward(ahead)
         return backward(back, .whileWaiting)
       }
-      guard !beginsRouteBack(back) else {
-        return strands.run(
-          { backward(back, .whileWaiting) },
-          beside: {
-            awaitMessages(ofSecond: .forward(ahead))
-            forward(ahead)
-          })
+      if beginsRouteBack(back) {
+        run(.backward(back), beside: .forward(ahead), as: strands)
+      } else {
+        run(.forward(ahead), beside: .backward(back), as: strands)
       }
-      strands.run(
-        { forward(ahead) },
-        beside: {
-          awaitMessages(ofSecond: .backward(back))
-          waiter.finishWeights()
-          backward(back, .whileWaiting)
-        })
     }
+  }
+
+  /// Two strands, of which the second may begin with messages that are still on their way.
+  private func run(_ first: Action, beside second: Action, as strands: Strands) {
+    strands.run(
+      { perform(first, weightsFollow: false) },
+      beside: {
+        awaitMessages(ofSecond: second)
+        // Those that were left come before a backward's own.
+        if case .backward = second { waiter.finishWeights() }
+        perform(second, weightsFollow: false)
+      })
   }
 
   /// Whether a backward waits for no gradient: of a pair it begins then, as its first rows leave sooner than those of the
   /// forward, and what the forward goes on from comes meanwhile.
   private func beginsRouteBack(_ cell: Cell) -> Bool {
     placement.messages(receivedBy: .inputGradient(cell), on: rank).isEmpty
-  }
-
-  /// Two forwards as two strands. The later one begins, as it waits for nothing; in the schedule, which is verified, the
-  /// message that the other waits for comes without it.
-  private func forward(_ action: Action, beside next: Cell) {
-    guard let strands, case .forward(let cell) = action else {
-      preconditionFailure("\(action) beside F\(next)")
-    }
-    strands.run(
-      { forward(next) },
-      beside: {
-        awaitMessages(ofSecond: action)
-        forward(cell)
-      })
   }
 
   private func forward(_ cell: Cell) {

@@ -20,8 +20,8 @@ package enum Action: Hashable, Sendable {
   /// The part of backward that the rank before waits for; its ``weightGradient(_:)`` comes later.
   case inputGradient(Cell)
   case weightGradient(Cell)
-  /// A forward and a whole backward of two cells, in a simulation begun together when both may begin. Two strands begin
-  /// the forward when its own message is there.
+  /// A forward and a whole backward of two cells, in a simulation begun together when both may begin. Of two strands
+  /// the backward begins where it needs no gradient, else the forward; the other waits for its own message.
   case overlapped(forward: Cell, backward: Cell)
 }
 

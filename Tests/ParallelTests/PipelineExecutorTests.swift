@@ -156,7 +156,7 @@ struct PipelineExecutorTests {
     var record = LaneRecord(begin: begin)
     record.add(
       .init(
-        action: .forward(Cell(slot: 1, microbatch: 0)), beside: .forward(Cell(slot: 0, microbatch: 1)),
+        action: .forward(Cell(slot: 1, microbatch: 0)), beside: Cell(slot: 0, microbatch: 1),
         waited: begin..<begin, end: begin + .seconds(9), exposed: 3, awaited: 1))
     record.add(
       .init(
