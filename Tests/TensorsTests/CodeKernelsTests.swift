@@ -3,7 +3,7 @@ import Numerics
 import Tensors
 import Testing
 
-/// What products of codes are made of: decoding any part of a matrix, and scaling partial sums.
+/// What products of codes are made of: decoding any part of a matrix, and scaling the sums of tiles.
 struct CodeKernelsTests {
   /// Every code, with its sign and NaN, without a scale and with small and large ones, powers of two among them.
   @Test(
@@ -176,32 +176,59 @@ struct CodeKernelsTests {
     return (0..<rows).flatMap { numbers[$0 * (width + 1)..<$0 * (width + 1) + width] }
   }
 
-  /// One scale a column or one for 128, set or added, from rows with a stride.
-  @Test(arguments: Device.supportedLevels(), [1, 16, 128, 300])
-  func promotion(level: String, n: Int) throws {
-    let device = try Device(threads: 1, level: level)
-    let (rows, ldp, ldc, stride) = (5, n + 3, n + 2, 7)
-    let partial = randomNumbers(rows * ldp, "partial")
-    let rowScales = randomNumbers(rows * stride, "row scales")
-    let columnScales = randomNumbers(n, "column scales")
-    let before = randomNumbers(rows * ldc, "sums")
-    for (shift, add) in [(0, false), (0, true), (7, false), (7, true)] {
-      var c = before
-      device.kernels.pointee.promote(
-        partial, ldp, rows, n, rowScales, stride, columnScales, shift, add, &c, ldc)
+  /// Sums of each tile of k times both scales, stored, added and rounded, in panels that are whole and cut short; each
+  /// element with a bound of its own, and nothing beside it written.
+  @Test(
+    arguments: Kernel.all,
+    [(1, 1, 1), (3, 16, 128), (13, 33, 129), (32, 64, 300), (14, 70, 512)] as [(Int, Int, Int)])
+  func scaledProducts(_ kernel: Kernel, _ size: (rows: Int, n: Int, k: Int)) throws {
+    let device = try kernel.device(threads: 1)
+    let levels = device.kernels.pointee
+    let kernels = kernel.dtype == .float32 ? levels.float_products : levels.pair_products
+    let (rows, n, k) = (min(size.rows, Int(kernels.rows)), size.n, size.k)
+    let (width, unit) = (Int(kernels.columns), Int(kernels.unit))
+    let (padded, wide) = ((k + unit - 1) / unit * unit, (n + width - 1) / width * width)
+    let (a, b) = (Sample([rows, k], .bfloat16, "left"), Sample([k, n], .bfloat16, "right"))
+    let before = Sample([rows, n + 2], .bfloat16, "sums")
+    let (rowTile, columnTile) = (rows + 1, wide + 3)
+    let row = Sample([(k + 127) / 128, rowTile], .float32, "row scales")
+    let column = Sample([(k + 127) / 128, columnTile], .float32, "column scales")
+    let (left, right) = (a.tensor(on: device), b.tensor(on: device))
+    let (panel, panels) = (
+      Tensor.zeros([Int(kernels.rows), padded], on: device), Tensor.zeros([wide, padded], on: device)
+    )
+    kernels.bfloat16.a(false, left.pointer, k, nil, k, rows, panel.pointer)
+    kernels.bfloat16.b(false, right.pointer, n, nil, k, n, panels.pointer)
+    for output in [hadal_store_float32, hadal_add_float32, hadal_store_bfloat16] {
+      let y = before.tensor(on: device)
+        .converted(to: output == hadal_store_bfloat16 ? .bfloat16 : .float32)
+      row.values.withUnsafeBufferPointer { row in
+        column.values.withUnsafeBufferPointer { column in
+          var scales = hadal_tile_scales(
+            row: row.baseAddress, column: column.baseAddress, row_tile: rowTile, column_tile: columnTile)
+          kernels.multiply(
+            rows, k, panel.pointer, padded, 1, panels.pointer, padded * width, width, n, &scales, y.pointer,
+            n + 2, output)
+        }
+      }
+      let found = y.numbers
       for i in 0..<rows {
-        for j in 0..<ldc {
-          let (at, old) = (i * ldc + j, Double(before[i * ldc + j]))
-          guard j < n else {
-            #expect(c[at] == before[at])
-            continue
+        let beside = i * (n + 2) + n..<(i + 1) * (n + 2)
+        #expect(found[beside] == before.values[beside])
+        for j in 0..<n {
+          let place = i * (n + 2) + j
+          var sum: Double = output == hadal_add_float32 ? before[place] : 0
+          var size = abs(sum)
+          for p in 0..<k {
+            let factor = row[p / 128 * rowTile + i] * column[p / 128 * columnTile + j]
+            let term = a[i * k + p] * b[p * n + j] * factor
+            sum += term
+            size += abs(term)
           }
-          let term =
-            Double(partial[i * ldp + j]) * Double(rowScales[i * stride]) * Double(columnScales[j >> shift])
-          // Two roundings of the term and one of the sum, each half a unit.
-          let limit = 0x1.8p-24 * (2 * abs(term) + abs(old))
-          #expect(
-            abs(Double(c[at]) - (add ? old + term : term)) <= limit, "[\(i), \(j)] shift \(shift), \(add)")
+          // A rounding for each term, three for each tile; one of the result where it is stored as bfloat16.
+          var limit = Double(k + 3 * (k + 127) / 128) * 0x1p-24 * size
+          if output == hadal_store_bfloat16 { limit += 0x1p-8 * abs(sum) }
+          #expect(abs(Double(found[place]) - sum) <= limit, "[\(i), \(j)] \(output)")
         }
       }
     }

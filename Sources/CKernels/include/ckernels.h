@@ -55,6 +55,13 @@ typedef enum { hadal_float32, hadal_bfloat16 } hadal_storage;
 /// What becomes of a sum of products.
 typedef enum { hadal_store_float32, hadal_add_float32, hadal_store_bfloat16 } hadal_output;
 
+/// Scales of a product of codes, for each tile of 128 of k from its first one on: that of row i stands at row[tile ·
+/// row_tile + i], of column j at column[tile · column_tile + j], for all columns of its panels.
+typedef struct {
+  const float *row, *column;
+  size_t row_tile, column_tile;
+} hadal_tile_scales;
+
 /// Packs operands of one storage type for a matrix product. `index`, where not NULL, picks the rows in memory.
 typedef struct {
   /// The panels of `rows` rows of a [.., k], or of as many columns of a [k, ..] when transposed.
@@ -82,8 +89,11 @@ typedef struct {
   /// (lda, 1) in place, (k padded, 1) packed from rows; and if element is float32, (1, rows of a panel) packed
   /// transposed. `b_panel`: elements from one panel of B to the next; `b_step`: from one k to the next, `columns` where
   /// it is packed. If element is float32 and a is packed transposed, b may stand in place, n a multiple of `columns`.
+  /// With scales, which may be NULL, sums over each 128 of k are multiplied by that of their row, then of their column,
+  /// and added to c in order, in float32.
   void (*multiply)(size_t rows, size_t k, const void *a, size_t a_row, size_t a_step, const void *b, size_t b_panel,
-                   size_t b_step, size_t n, void *c, size_t ldc, hadal_output output);
+                   size_t b_step, size_t n, const hadal_tile_scales *scales, void *c, size_t ldc,
+                   hadal_output output);
 } hadal_product_kernels;
 
 /// Kernels whose arrays `x`, `y`, … are of one storage type.
@@ -222,10 +232,6 @@ typedef struct {
   void (*requantize_columns)(const uint8_t *codes, size_t ldx, const float *scales, size_t scale_row,
                              const int32_t *index, size_t rows, size_t width, const hadal_scale_rule *rule, uint8_t *y,
                              size_t ldy, float *y_scales, hadal_quantization_counts *counts);
-  /// c[i, j] (=, +=) partial[i, j] · row_scale[i · row_stride] · column_scale[j >> column_shift]; column_shift 0: a
-  /// scale for each column, 7: one for 128 columns.
-  void (*promote)(const float *partial, size_t ldp, size_t rows, size_t n, const float *row_scale, size_t row_stride,
-                  const float *column_scale, size_t column_shift, bool add, float *c, size_t ldc);
   /// a ← a / 2 + 1/2 from 0, `iterations` times in every lane of many accumulators: value = 1 − 2^−iterations.
   /// Returns the floating-point operations done.
   double (*fma_ceiling)(size_t iterations, float *value);

@@ -46,14 +46,14 @@ struct BlockProducts {
     let stride = b.panelBytes / kernels.elementBytes
     if !transposed, kernels.element == hadal_float32 {
       kernels.multiply(
-        rows, k.count, a, lda, 1, packed, stride, Int(kernels.columns), columns.count, c, ldc, output)
+        rows, k.count, a, lda, 1, packed, stride, Int(kernels.columns), columns.count, nil, c, ldc, output)
       return
     }
     kernels.float32.a(transposed, a, lda, nil, k.count, rows, scratch)
     let isColumnwise = transposed && kernels.element == hadal_float32
     kernels.multiply(
       rows, k.count, scratch, isColumnwise ? 1 : kernels.padded(k.count),
-      isColumnwise ? Int(kernels.rows) : 1, packed, stride, Int(kernels.columns), columns.count, c, ldc,
-      output)
+      isColumnwise ? Int(kernels.rows) : 1, packed, stride, Int(kernels.columns), columns.count, nil, c,
+      ldc, output)
   }
 }

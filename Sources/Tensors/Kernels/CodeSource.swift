@@ -94,9 +94,17 @@ struct CodeSource {
   private func scalesDown(into target: UnsafeMutablePointer<Float>) {
     let (scales, width) = (codes.scales, codes.scaleColumns)
     let column = columns.lowerBound / codes.tileColumns
-    for i in 0..<rows.count {
-      let row = index.map { Int($0[i]) } ?? rows.lowerBound + i
-      target[i] = scales[codes.tile(ofRow: row).index * width + column]
+    if let index {
+      for i in 0..<rows.count { target[i] = scales[codes.tile(ofRow: Int(index[i])).index * width + column] }
+      return
+    }
+    var first = rows.lowerBound
+    while first < rows.upperBound {
+      let tile = codes.tile(ofRow: first)
+      let end = min(rows.upperBound, tile.rows.upperBound)
+      (target + (first - rows.lowerBound))
+        .update(repeating: scales[tile.index * width + column], count: end - first)
+      first = end
     }
   }
 
@@ -105,6 +113,15 @@ struct CodeSource {
     // An expert without rows has sums of nothing.
     guard !rows.isEmpty else { return target.update(repeating: 0, count: columns.count) }
     let scales = codes.scales + codes.tile(ofRow: rows.lowerBound).index * codes.scaleColumns
-    for (i, column) in columns.enumerated() { target[i] = scales[column / codes.tileColumns] }
+    guard codes.tileColumns > 1 else {
+      return target.update(from: scales + columns.lowerBound, count: columns.count)
+    }
+    var first = columns.lowerBound
+    while first < columns.upperBound {
+      let tile = first / codes.tileColumns
+      let end = min(columns.upperBound, (tile + 1) * codes.tileColumns)
+      (target + (first - columns.lowerBound)).update(repeating: scales[tile], count: end - first)
+      first = end
+    }
   }
 }

@@ -32,9 +32,9 @@ package func limitedMatmul(_ a: QuantizedTensor, _ b: QuantizedTensor, bits: Int
           hadal_limited_products(
             aMK.floats.baseAddress! + i * k + run.lowerBound, bNK.floats.baseAddress! + run.lowerBound, k, n,
             run.count, Int32(bits), sums)
-          device.kernels.pointee.promote(
-            sums, n, 1, n, a.scales.floats.baseAddress! + i * a.scales.columns + a.tile(run.lowerBound), 1,
-            columnScale, 7, true, y.floats.baseAddress! + i * n, n)
+          let row = y.floats.baseAddress! + i * n
+          let rowScale = a.scales.floats[i * a.scales.columns + a.tile(run.lowerBound)]
+          for j in 0..<n { row[j] += sums[j] * rowScale * columnScale[a.tile(j)] }
         }
       }
     }

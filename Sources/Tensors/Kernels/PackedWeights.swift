@@ -59,7 +59,7 @@ final class KeptPanels {
     let (rows, columns) = (weight.shape[weight.shape.count - 2], weight.columns)
     (n, k) = layout == .nt ? (rows, columns) : (columns, rows)
     (panel, elementBytes) = (Int(kernels.columns), kernels.elementBytes)
-    let runs = Blocking.runs(of: k, longest: Blocking.longestRun)
+    let runs = Blocking.runs(of: k, unit: Blocking.unit)
     runBytes = kernels.paddedColumns(n) * kernels.padded(runs.length) * elementBytes
     matrixBytes = runs.count * runBytes
     let matrices = weight.count / (rows * columns)
@@ -114,7 +114,7 @@ extension ProductLoop {
     let missing = kept.takeMissing(products)
     guard let first = missing.first else { return }
     let blocking = Blocking(
-      first, kernels, run: Blocking.longestRun, widest: Self.packedColumns, within: .max)
+      first, kernels, unit: Blocking.unit, widest: Self.packedColumns, within: .max)
     let parts = blocking.blocks * blocking.runs
     let bytes = first.n * first.k * (weight.dtype.byteCount + kept.elementBytes)
     y.device.measured("pack weights \(layout)", .gemm, bytes: missing.count * bytes) {

@@ -50,6 +50,8 @@ struct Blocking {
   /// The longest run of k, and the widest block of columns: 1 MB of float32 together.
   static let longestRun = 512
   static let widestBlock = 512
+  /// A multiple of every kernel's unit.
+  static let unit = 32
 
   let runLength, runs: Int
   /// Columns in a block, a multiple of the kernel's panel; and how many blocks there are.
@@ -59,15 +61,15 @@ struct Blocking {
   var blockBytes: Int { runBytes * runs }
 
   /// - Parameters:
-  ///   - longest: the most of k in a run. Runs are as equal as can be, unless they are those of tiles with scales.
+  ///   - unit: what all runs but the last are multiples of.
   ///   - widest: the most columns in a block.
   ///   - bytes: what a packed block may take, if one panel of columns can be had for that.
   init(
-    _ product: Product, _ kernels: hadal_product_kernels, run longest: Int, widest: Int = Self.widestBlock,
+    _ product: Product, _ kernels: hadal_product_kernels, unit: Int, widest: Int = Self.widestBlock,
     within bytes: Int
   ) {
     let panel = Int(kernels.columns)
-    (runs, runLength) = Self.runs(of: product.k, longest: longest)
+    (runs, runLength) = Self.runs(of: product.k, unit: unit)
     let panelBytes = runLength * panel * kernels.elementBytes
     let panels = (product.n + panel - 1) / panel
     let most = max(1, min(widest / panel, bytes / (panelBytes * runs)))
@@ -76,12 +78,10 @@ struct Blocking {
     (columns, runBytes) = (panelsEach * panel, panelsEach * panelBytes)
   }
 
-  /// How many runs k is cut into, and how long they are: a matter of k alone.
-  static func runs(of k: Int, longest: Int) -> (count: Int, length: Int) {
-    let count = max(1, (k + longest - 1) / longest)
-    // A multiple of every kernel's unit.
-    let equal = max(32, ((k + count - 1) / count + 31) / 32 * 32)
-    return (count, longest == longestRun ? equal : longest)
+  /// How many runs k is cut into, as equal as can be, and how long they are: a matter of k and the unit alone.
+  static func runs(of k: Int, unit: Int) -> (count: Int, length: Int) {
+    let count = max(1, (k + longestRun - 1) / longestRun)
+    return (count, max(unit, ((k + count - 1) / count + unit - 1) / unit * unit))
   }
 
   /// The k of a run.

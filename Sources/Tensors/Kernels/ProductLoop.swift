@@ -99,7 +99,7 @@ struct ProductLoop {
   // MARK: - Columns packed together
 
   private func runShared(_ product: Product) {
-    let blocking = Blocking(product, kernels, run: longestRun, within: Self.sharedBytes)
+    let blocking = Blocking(product, kernels, unit: runUnit, within: Self.sharedBytes)
     let together = max(1, Self.sharedBytes / blocking.blockBytes)
     let workers = y.device.workers
     let shared = Tensor([max(Self.sharedBytes, blocking.blockBytes) / 4], on: y.device)
@@ -145,7 +145,7 @@ struct ProductLoop {
     let buffers = products.contains(where: buffersSums)
     let blockings = products.map { product in
       Blocking(
-        product, kernels, run: longestRun,
+        product, kernels, unit: runUnit,
         widest: buffersSums(product) ? min(widest, Blocking.widestBlock / 2) : widest, within: .max)
     }
     let most = buffers ? Self.ownRows.upperBound / 2 : Self.ownRows.upperBound

@@ -6,12 +6,12 @@ extension ProductLoop {
   /// while it is packed, since these share cache lines.
   var rowsTogether: Int { Int(kernels.rows) * (layout == .tn ? 4 : 1) }
 
-  /// How much of k is summed before sums leave the registers.
-  var longestRun: Int { promotes ? QuantizedTensor.tile : Blocking.longestRun }
+  /// What runs of k are multiples of: every kernel's unit, or tiles that have scales.
+  var runUnit: Int { promotes ? QuantizedTensor.tile : Blocking.unit }
 
   /// Whether the float32 sums of an item wait in a buffer from one run of k to the next, because y cannot hold them.
   func buffersSums(_ product: Product) -> Bool {
-    (promotes || product.k > Blocking.longestRun) && y.dtype != .float32
+    product.k > Blocking.longestRun && y.dtype != .float32
   }
 
   /// Whether rows are complete when they leave the kernel.
@@ -19,25 +19,25 @@ extension ProductLoop {
     blocking.runs == 1 && !buffersSums(product)
   }
 
-  /// What each thread works with: packed B, panels of A, sums that y cannot hold, codes that were decoded, sums of
-  /// one run before they are scaled, and their scales.
+  /// What each thread works with: packed B, panels of A, sums that y cannot hold, codes that were decoded, and scales
+  /// of a run's tiles: `[tile][column]`, `[tile][row]`.
   struct Buffers {
     let b, a, c, decoded: UnsafeMutableRawPointer
-    let partial, columnScales, rowScales: UnsafeMutablePointer<Float>
+    let columnScales, rowScales: UnsafeMutablePointer<Float>
 
     init(_ buffers: [UnsafeMutablePointer<Float>]) {
       (b, a, c, decoded) = (.init(buffers[0]), .init(buffers[1]), .init(buffers[2]), .init(buffers[3]))
-      (partial, columnScales, rowScales) = (buffers[4], buffers[5], buffers[6])
+      (columnScales, rowScales) = (buffers[4], buffers[5])
     }
   }
 
   /// - Parameters:
   ///   - packed: the size of packed B, in floats; of sums as well.
   func scratch(packed: Int = 0, sums: Int) -> Scratch {
-    let (rows, columns) = promotes ? (Int(kernels.rows), Blocking.widestBlock) : (0, 0)
+    let tiles = promotes ? QuantizedTensor.tiles(Blocking.longestRun) : 0
     let panels = rowsTogether * Blocking.longestRun * kernels.elementBytes / 4
     return Scratch(
-      sizes: [packed, panels, sums, decodedFloats, rows * columns, columns, rows],
+      sizes: [packed, panels, sums, decodedFloats, tiles * Blocking.widestBlock, tiles * Int(kernels.rows)],
       threads: y.device.workers.threads, on: y.device)
   }
 
@@ -55,7 +55,15 @@ extension ProductLoop {
     let output =
       adds ? hadal_add_float32 : y.dtype == .float32 || buffers ? hadal_store_float32 : hadal_store_bfloat16
     let b = columnPanels(product, columns, k, packed: packed)
-    if promotes { columnCodes(product, columns, k)?.columnScales(ofProduct: layout, into: work.columnScales) }
+    var scales = hadal_tile_scales(
+      row: work.rowScales, column: work.columnScales, row_tile: Int(kernels.rows),
+      column_tile: blocking.columns)
+    if promotes {
+      forEachTile(k) { tile, k in
+        columnCodes(product, columns, k)?
+          .columnScales(ofProduct: layout, into: work.columnScales + tile * scales.column_tile)
+      }
+    }
     for first in stride(from: item.rows.lowerBound, to: item.rows.upperBound, by: rowsTogether) {
       let rows = first..<min(first + rowsTogether, item.rows.upperBound)
       let panels = rowPanels(product, rows, k, into: work.a, decoded: work.decoded)
@@ -63,17 +71,27 @@ extension ProductLoop {
         let part = row..<min(row + Int(kernels.rows), rows.upperBound)
         let sums = c + (row - item.rows.lowerBound) * ldc * width
         let a = panels.address + (row - first) / Int(kernels.rows) * panels.bytes
-        let target = promotes ? UnsafeMutableRawPointer(work.partial) : sums
-        kernels.multiply(
-          part.count, k.count, a, panels.row, panels.step, b.address, b.panel, b.step, columns.count, target,
-          promotes ? blocking.columns : ldc, promotes ? hadal_store_float32 : output)
-        guard promotes else { continue }
-        rowCodes(product, part, k)?.rowScales(ofProduct: layout, into: work.rowScales)
-        y.device.kernels.pointee.promote(
-          work.partial, blocking.columns, part.count, columns.count, work.rowScales, 1, work.columnScales, 0,
-          adds, sums.assumingMemoryBound(to: Float.self), ldc)
+        if promotes {
+          forEachTile(k) { tile, k in
+            rowCodes(product, part, k)?
+              .rowScales(ofProduct: layout, into: work.rowScales + tile * scales.row_tile)
+          }
+        }
+        withUnsafePointer(to: &scales) { scales in
+          kernels.multiply(
+            part.count, k.count, a, panels.row, panels.step, b.address, b.panel, b.step, columns.count,
+            promotes ? scales : nil, sums, ldc, output)
+        }
       }
       if blocking.blocks == 1, completesAtOnce(product, blocking) { finish?(product.rowsOfResult(rows)) }
+    }
+  }
+
+  /// The tiles of a run that begins with one, and how many came before; of an empty run the tile with nothing in it.
+  private func forEachTile(_ k: Range<Int>, _ body: (Int, Range<Int>) -> Void) {
+    for i in 0..<max(1, QuantizedTensor.tiles(k.count)) {
+      let first = k.lowerBound + i * QuantizedTensor.tile
+      body(i, first..<min(first + QuantizedTensor.tile, k.upperBound))
     }
   }
 
